@@ -1,0 +1,46 @@
+"""Actions: one row of the action buffer to the actuators' controls."""
+from mujoco cimport mjData
+from program cimport *
+
+ctypedef fused real:
+    float
+    double
+
+cdef inline double clip(double x, double low, double high) noexcept nogil:
+    # comparisons, not fmin and fmax: they compile to one instruction each
+    x = low if x < low else x
+    return high if x > high else x
+
+cdef inline double action_absolute(const Action* a, double x) noexcept nogil:
+    return clip(x, a.low, a.high)
+
+cdef inline double action_normalized(const Action* a, double x) noexcept nogil:
+    return a.low + 0.5 * (clip(x, -1, 1) + 1) * (a.high - a.low)
+
+cdef inline double action_delta(const Action* a, double x, const mjData* d) noexcept nogil:
+    cdef double target = d.ctrl[a.actuator] + a.scale * clip(x, -1, 1)
+    cdef double joint = d.qpos[a.joint]
+    return clip(clip(target, joint - a.leash, joint + a.leash), a.low, a.high)
+
+cdef inline void apply_action(const Program* p, const real* action, mjData* d) noexcept nogil:
+    cdef const Action* a
+    cdef double x
+    cdef int i
+    for i in range(p.naction_row):
+        a = &p.action[i]
+        x = action[a.source]
+        if a.kind == ACTION_ABSOLUTE:
+            d.ctrl[a.actuator] = action_absolute(a, x)
+        elif a.kind == ACTION_NORMALIZED:
+            d.ctrl[a.actuator] = action_normalized(a, x)
+        else:
+            d.ctrl[a.actuator] = action_delta(a, x, d)
+
+cdef inline void hold_targets(const Program* p, mjData* d) noexcept nogil:
+    """At reset, a delta's target is where its joint stands."""
+    cdef const Action* a
+    cdef int i
+    for i in range(p.naction_row):
+        a = &p.action[i]
+        if a.kind == ACTION_DELTA:
+            d.ctrl[a.actuator] = clip(d.qpos[a.joint], a.low, a.high)

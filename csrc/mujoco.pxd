@@ -1,0 +1,93 @@
+"""Declarations of the MuJoCo 4.0 C symbols that this project uses, and of nothing else."""
+from libc.stdint cimport int64_t
+
+cdef extern from "mujoco/mujoco.h" nogil:
+    int mjVERSION_HEADER
+    int mjNWARNING
+    double mjMAXVAL
+
+    ctypedef int64_t mjtSize
+    ctypedef double mjtNum
+    ctypedef unsigned char mjtBool
+
+    ctypedef struct mjWarningStat:
+        int lastinfo
+        int number
+
+    ctypedef struct mjOption:
+        double timestep
+
+    ctypedef struct mjModel:
+        mjtSize nq
+        mjtSize nv
+        mjtSize nu
+        mjtSize na
+        mjtSize nsensor
+        mjtSize nsensordata
+        mjOption opt
+
+    ctypedef struct mjContact:
+        double dist
+        double frame[9]
+        int geom[2]
+
+    ctypedef struct mjData:
+        mjWarningStat* warning
+        int ncon
+        double time
+        double* qpos
+        double* qvel
+        double* qacc
+        double* act
+        double* ctrl
+        double* qacc_warmstart
+        double* actuator_force
+        double* sensordata
+        double* mocap_pos
+        double* mocap_quat
+        double* xpos
+        double* xquat
+        double* xmat
+        double* geom_xpos
+        double* geom_xmat
+        double* site_xpos
+        double* site_xmat
+        mjContact* contact
+
+    int mjSTATE_INTEGRATION
+    int mjOBJ_XBODY
+    int mjOBJ_GEOM
+    int mjOBJ_SITE
+
+    int mj_version()
+    void mj_step(const mjModel* m, mjData* d)
+    void mj_forward(const mjModel* m, mjData* d)
+    void mj_kinematics(const mjModel* m, mjData* d)
+    void mj_comPos(const mjModel* m, mjData* d)
+    void mj_comVel(const mjModel* m, mjData* d)
+    void mj_collision(const mjModel* m, mjData* d)
+    void mj_setState(const mjModel* m, mjData* d, const mjtNum* state, int sig)
+    void mj_contactForce(const mjModel* m, const mjData* d, int id, mjtNum* result)
+    void mj_objectVelocity(const mjModel* m, const mjData* d, int objtype, int objid,
+                           mjtNum* res, int flg_local)
+
+cdef extern from "mujoco/mjbatch.h" nogil:
+    ctypedef struct mjBatch:
+        pass
+    ctypedef struct mjBatchConfig:
+        int nthread
+        mjtBool persistent
+    ctypedef void (*mjfBatchFunc)(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil
+
+    mjBatch* mjb_makeBatch(const mjModel* m, int nsim, const mjBatchConfig* config,
+                           char* error, int error_sz)
+    void mjb_deleteBatch(mjBatch* b)
+    int mjb_nstate(const mjBatch* b)
+    mjtNum* mjb_state(mjBatch* b)
+    int mjb_step(mjBatch* b, const int* ids, int nid, int nstep, int stage)
+    int mjb_apply(mjBatch* b, const int* ids, int nid, mjfBatchFunc func, void* arg, int save)
+    const int* mjb_status(const mjBatch* b)
+    const char* mjb_error(const mjBatch* b, int sim)
+    void mjb_getData(mjBatch* b, int sim, mjData* d)
+    const mjModel* mjb_model(const mjBatch* b)
+    int mjb_nthread(const mjBatch* b)

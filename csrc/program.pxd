@@ -1,0 +1,210 @@
+"""The C structs that a task compiles to.
+
+`lerobot_puffer/compile.py` fills the tables (`Signal` ... `Reset`) as numpy structured arrays of
+exactly these layouts; `core.pyx` points a `Program` at them and runs it on every simulation.
+The kernels that read them: random.pxd, signal.pxd, action.pxd, observe.pxd, reward.pxd,
+reset.pxd. Start reading at `step_one` in core.pyx.
+"""
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from mujoco cimport mjBatch
+
+cdef enum:
+    MAX_SIGNALS = 64               # values of one step live on the stack; one bit each in `touch`
+
+cdef enum:  # derived fields to refresh after the last substep (bits)
+    REFRESH_KINEMATICS = 1
+    REFRESH_CONTACTS = 2
+    REFRESH_VELOCITIES = 4
+
+cdef enum:  # Point.kind
+    POINT_BODY
+    POINT_SITE
+    POINT_GEOM
+    POINT_GOAL                     # a position in the simulation's memory
+    POINT_CHOSEN                   # one of several bodies, picked by an index in memory
+    POINT_FIXED
+
+cdef enum:  # Signal.kind
+    SIGNAL_DISTANCE
+    SIGNAL_HEIGHT
+    SIGNAL_SPEED
+    SIGNAL_JOINT_POSITION
+    SIGNAL_CONTACT
+    SIGNAL_CONTACT_FORCE
+    SIGNAL_ALIGNMENT
+
+cdef enum:  # Action.kind
+    ACTION_ABSOLUTE
+    ACTION_NORMALIZED
+    ACTION_DELTA
+
+cdef enum:  # Observation.kind
+    OBSERVE_FIELD
+    OBSERVE_POSITION
+    OBSERVE_AXIS
+    OBSERVE_GOAL
+    OBSERVE_CHOICE
+    OBSERVE_TARGET_ERROR
+    OBSERVE_SIGNAL
+    OBSERVE_TIME
+
+cdef enum:  # Observation.source of OBSERVE_FIELD
+    FIELD_QPOS
+    FIELD_QVEL
+    FIELD_CTRL
+    FIELD_ACTUATOR_FORCE
+    FIELD_SENSORDATA
+
+cdef enum:  # Reward.kind
+    REWARD_NEGATIVE
+    REWARD_GAUSSIAN
+    REWARD_TANH
+    REWARD_TOLERANCE
+    REWARD_INDICATOR
+    REWARD_STAGES
+    REWARD_SUCCESS
+
+cdef enum:  # Reset.kind
+    RESET_JOINTS
+    RESET_POSE
+    RESET_GOAL
+    RESET_CHOICE
+
+cdef enum:  # Program.autoreset
+    AUTORESET_SAME_STEP
+    AUTORESET_NEXT_STEP
+    AUTORESET_DISABLED
+
+ctypedef struct Point:             # a position that a term reads, world frame (m)
+    int kind
+    int id                         # body, site or geom; memory offset (GOAL); first id (CHOSEN)
+    int choice                     # memory offset of the index (CHOSEN)
+    int pad
+    double position[3]             # (FIXED)
+
+ctypedef struct Signal:            # a scalar of the simulation
+    int kind
+    int axes                       # bits of x, y, z (DISTANCE); qpos address (JOINT_POSITION)
+    int frame_a, frame_b           # body or site whose axis is compared, -1: world (ALIGNMENT)
+    int site_a, site_b             # 1: the frame is a site
+    int dof                        # first dof of a free body, else -1 (SPEED)
+    int ordered                    # 1: geom[0] in set a and geom[1] in set b (CONTACT*)
+    uint64_t set_a, set_b          # one bit, of a set of geoms (CONTACT*)
+    Point a, b
+    double axis_a[3]               # unit vectors in frame_a and frame_b
+    double axis_b[3]
+
+ctypedef struct Condition:         # signal > threshold, or below it
+    int signal
+    int above
+    double threshold
+
+ctypedef struct Level:             # a stage: a conjunction and the value it is worth
+    int first, count               # conditions
+    double value
+
+ctypedef struct Action:            # how one actuator gets its control
+    int kind
+    int source                     # element of the action
+    int actuator
+    int joint                      # qpos address of its joint, -1: none
+    double low, high               # range of the control (rad)
+    double scale                   # largest move of the target a step (DELTA, rad)
+    double leash                   # largest |target - joint position| (DELTA, rad)
+
+ctypedef struct Observation:       # `size` elements of the row, from `dest`
+    int kind
+    int dest, size
+    int source                     # field
+    int first                      # first element of the field; memory offset; signal
+    int frame, site                # body or site whose axis is observed, -1: world; 1: a site
+    int relative                   # 1: position a minus position b
+    Point a, b
+    double axis[3]
+    double low, high               # clip, after scale and noise
+    double scale
+    double noise                   # standard deviation, after scale
+
+ctypedef struct Reward:
+    int kind
+    int signal
+    int first, count               # conditions that gate it; levels (STAGES)
+    int progress                   # memory offset of the last value, -1: not a difference
+    int total                      # memory offset of the episode's sum
+    double weight
+    double lower, upper            # bounds (TOLERANCE)
+    double margin                  # width, in the signal's unit (GAUSSIAN: squared)
+    double sharpness               # margin's exponent (TOLERANCE)
+
+ctypedef struct Region:            # where a position is drawn
+    int sector                     # 0: box; 1: (radius, angle, height) about the origin
+    int pad
+    double low[3]                  # m; sector: m, rad, m
+    double high[3]
+    double origin[3]
+
+ctypedef struct Reset:
+    int kind
+    int address                    # qpos address; memory offset of a goal or choice
+    int count                      # number of choices
+    int mocap                      # mocap body moved to a goal, -1: none
+    double low, high               # range of a joint or yaw (rad); first choice
+    Region region
+
+ctypedef struct Episode:           # what a simulation carries beside its MuJoCo state
+    uint64_t seed
+    uint64_t counter               # blocks drawn from the generator
+    uint32_t stream                # index within the seed
+    uint32_t done                  # the last step ended an episode (next-step autoreset)
+    int steps                      # steps in this episode
+    int hold                       # consecutive steps with all success conditions true
+    int succeeded                  # 1: success was reached in this episode
+    int pad
+    double episode_return
+    double n                       # episodes ended since the last log, and their sums
+    double sum_return
+    double sum_length
+    double sum_success
+    double physics_resets
+
+ctypedef struct Program:
+    mjBatch* batch
+    int nsim, nthread
+    int nstate, nq, nv, nu
+    int nobs, naction, nmemory
+    int substeps
+    int refresh                    # REFRESH_* bits
+    int autoreset
+    int episode_length             # steps, 0: no limit
+    int truncation_as_terminal
+    int hold                       # steps that success must hold
+    int terminate                  # 1: success ends the episode
+    int nsignal, ncontact_signal, nlast_signal  # all; of contact; of the last substep (first)
+    int naction_row, nobservation, nreward, nreset
+    int success_first, success_count
+    int failure_first, failure_count
+    int term_log                   # memory offset of the terms' sums over ended episodes
+    const Signal* signal
+    const Condition* condition
+    const Level* level
+    const Action* action
+    const Observation* observation
+    const Reward* reward
+    const Reset* reset
+    const int* ids                 # bodies of POINT_CHOSEN
+    const uint64_t* geom_sets      # (ngeom,) sets each geom is in
+    const double* init             # (nstate,) MuJoCo state before the reset terms
+    Episode* episode               # (nsim,)
+    double* memory                 # (nsim, nmemory) goals, choices, last values, sums
+    void* actions                  # (nsim, naction) float or double, as the four below
+    void* observations             # (nsim, nobs)
+    void* final_observations       # (nsim, nobs)
+    void* rewards                  # (nsim,)
+    uint8_t* terminals             # (nsim,)
+    uint8_t* truncations           # (nsim,)
+    int* failed                    # (nsim,) room for the ids of simulations that raised an error
+
+# what bench.pyx needs of a Core, handed over in a PyCapsule
+ctypedef struct Engine:
+    Program* program
+    int (*step)(Program*) noexcept nogil

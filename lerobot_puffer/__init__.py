@@ -1,0 +1,47 @@
+"""Reinforcement-learning environments for LeRobot arms as a native PufferLib environment.
+
+`LeRobotPuffer` is env.py, the Gymnasium environments are gym.py, tasks are in tasks/. Importing
+this package imports neither torch, pufferlib nor mujoco.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import Any
+
+__version__ = metadata.version("lerobot_puffer")
+__all__ = ["GYM_IDS", "LeRobotPuffer", "Task", "make_task", "register_envs"]
+
+# ids in Gymnasium's namespace `lerobot_puffer`, and the tasks they are
+GYM_IDS = {
+    "LeRobot-v0": "lerobot_reach",
+    "LeRobotGoalConditioned-v0": "lerobot_goal_place",
+    "Reach-v0": "reach",
+}
+
+_HOMES = {
+    "LeRobotPuffer": "lerobot_puffer.env",
+    "Task": "lerobot_puffer.terms",
+    "make_task": "lerobot_puffer.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lerobot_puffer' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def register_envs() -> None:
+    """Register the Gymnasium ids; Gymnasium calls it itself through its plugin entry point."""
+    # gymnasium runs this while it is being imported, so nothing else of it may be needed here
+    from gymnasium.envs.registration import register
+
+    vector = {}
+    if "vector_entry_point" in register.__code__.co_varnames:
+        vector["vector_entry_point"] = "lerobot_puffer.gym:LeRobotVectorEnv"
+    for name, task in GYM_IDS.items():
+        register(
+            id=f"lerobot_puffer/{name}", entry_point="lerobot_puffer.gym:LeRobotEnv",
+            kwargs={"task": task}, **vector,
+        )

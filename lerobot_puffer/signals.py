@@ -1,0 +1,153 @@
+"""Points, signals and conditions: the places and scalars that a task's terms read.
+
+Each signal has its kernel of the same name in csrc/signal.pxd. `terms.py` builds on them. Units
+are m, rad, N; positions are in the world frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Vec3 = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Body:
+    """The origin of a body."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """The centre of a site."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Geom:
+    """The centre of a geom."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The position that the reset term `RandomGoal(name)` drew."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The origin of that one of `bodies` whose index the reset term `RandomChoice(by)` drew."""
+
+    bodies: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A fixed position, world frame, m."""
+
+    position: Vec3
+
+
+Point = Body | Site | Geom | Goal | Chosen | Fixed
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A unit vector in the frame of a body or site; with frame None in the world frame."""
+
+    frame: Body | Site | None
+    direction: Vec3
+
+
+# ----------------------------------------------------------------- signals
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Distance of two points along `axes`, m: "xyz" in space, "xy" over the table, "z" in height."""
+
+    a: Point
+    b: Point
+    axes: str = "xyz"
+
+
+@dataclass(frozen=True)
+class Height:
+    """The z of a point, m, world frame."""
+
+    point: Point
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Linear speed of a body, site or geom, m/s."""
+
+    point: Body | Site | Geom
+
+
+@dataclass(frozen=True)
+class JointPosition:
+    """Position of a hinge (rad) or slide (m) joint."""
+
+    joint: str
+
+
+@dataclass(frozen=True)
+class Contact:
+    """1 where any geom of `a` touches any of `b` in the new state, else 0.
+
+    `ordered` counts only contacts that MuJoCo lists with a's geom first, as some published rewards
+    do.
+    """
+
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class ContactForce:
+    """Sum of the normal forces between geoms of `a` and of `b` in the last substep, N."""
+
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Cosine of the angle between two axes."""
+
+    a: Axis
+    b: Axis
+
+
+Signal = Distance | Height | Speed | JointPosition | Contact | ContactForce | Alignment
+
+
+# -------------------------------------------------------------- conditions
+
+
+@dataclass(frozen=True)
+class Above:
+    """True where the signal is greater than the threshold, in the signal's unit."""
+
+    signal: Signal
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Below:
+    """True where the signal is less than the threshold, in the signal's unit."""
+
+    signal: Signal
+    threshold: float
+
+
+Condition = Above | Below

@@ -1,0 +1,120 @@
+"""What a task compiles to: the core's tables, the model, and the layout of the observation.
+
+`compile.py` makes it; csrc/program.pxd says what the rows mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from lerobot_puffer._core import DTYPES
+from lerobot_puffer.terms import Task
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One named part of the flat observation.
+
+    Attributes:
+      name: key of the term.
+      start, size: where it lies in the row.
+      unit: unit of its elements before scaling.
+      low, high: range of every element.
+    """
+
+    name: str
+    start: int
+    size: int
+    unit: str
+    low: float
+    high: float
+
+    @property
+    def slice(self) -> slice:
+        """Where it lies in the row."""
+        return slice(self.start, self.start + self.size)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rows and numbers that a `Core` points its C program at; see csrc/program.pxd."""
+
+    signal: np.ndarray
+    condition: np.ndarray
+    level: np.ndarray
+    action: np.ndarray
+    observation: np.ndarray
+    reward: np.ndarray
+    reset: np.ndarray
+    ids: np.ndarray
+    geom_sets: np.ndarray
+    init: np.ndarray
+    nobs: int
+    naction: int
+    nmemory: int
+    substeps: int
+    refresh: int
+    episode_length: int
+    hold: int
+    terminate: bool
+    nlast_signal: int
+    ncontact_signal: int
+    success: tuple[int, int]
+    failure: tuple[int, int]
+    term_log: int
+
+
+@dataclass(frozen=True)
+class CompiledTask:
+    """A task with its model and tables.
+
+    Attributes:
+      task: what was compiled.
+      model: the scene's model.
+      tables: what the core runs.
+      layout: parts of the observation row, in order.
+      goals: name -> offset of the goals (3 numbers) in the core's memory.
+      choices: name -> (offset in the core's memory, count).
+    """
+
+    task: Task
+    model: mujoco.MjModel
+    tables: Tables
+    layout: tuple[Entry, ...]
+    goals: dict[str, int]
+    choices: dict[str, tuple[int, int]]
+
+    @property
+    def control_timestep(self) -> float:
+        """Seconds of simulated time an environment step."""
+        return float(self.model.opt.timestep) * self.task.substeps
+
+    @property
+    def reward_names(self) -> tuple[str, ...]:
+        """Names of the reward terms, in their order."""
+        return tuple(term.name for term in self.task.rewards)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest observation row, (nobs,) float64 each."""
+        low = np.concatenate([np.full(e.size, e.low) for e in self.layout])
+        high = np.concatenate([np.full(e.size, e.high) for e in self.layout])
+        return low, high
+
+
+def rows(kind: str, values: list[dict]) -> np.ndarray:
+    """Rows of one table; a dict inside a row fills a nested struct."""
+    table = np.zeros(len(values), DTYPES[kind])
+    for record, row in zip(table, values, strict=True):
+        _fill(record, row)
+    return table
+
+
+def _fill(record: np.void, row: dict) -> None:
+    for name, value in row.items():
+        if isinstance(value, dict):
+            _fill(record[name], value)
+        else:
+            record[name] = value

@@ -1,0 +1,45 @@
+"""The registered tasks: one file each, and the registry.
+
+`make_task` builds a registered task; a user's own `Task` needs no registration: every entry point
+takes a `Task` as well as a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lerobot_puffer.tasks.lerobot_goal_place import lerobot_goal_place
+from lerobot_puffer.tasks.lerobot_reach import lerobot_reach
+from lerobot_puffer.tasks.reach import reach
+from lerobot_puffer.terms import Task
+from lerobot_puffer.names import close
+
+
+REGISTRY: dict[str, Callable[..., Task]] = {
+    "lerobot_reach": lerobot_reach,
+    "lerobot_goal_place": lerobot_goal_place,
+    "reach": reach,
+}
+
+
+def make_task(task: str | Task, assets: str = "native", goal: dict | None = None) -> Task:
+    """Build a registered task, or pass a Task through.
+
+    Args:
+      task: name in `REGISTRY`, or a Task.
+      assets: "native", or "reference" for the scene of the reference package where there is one.
+      goal: fixes what the task draws, e.g. `{"target_pos": (x, y, z), "object_index": k}`.
+
+    Raises:
+      ValueError: the name is unknown, or the task has no such option.
+    """
+    if isinstance(task, Task):
+        if assets != "native" or goal is not None:
+            raise ValueError("assets and goal are options of registered tasks; change the Task "
+                             "itself with dataclasses.replace")
+        return task
+    if task not in REGISTRY:
+        raise ValueError(f"unknown task {task!r}{close(task, REGISTRY)}")
+    if assets not in ("native", "reference"):
+        raise ValueError(f"assets must be 'native' or 'reference', got {assets!r}")
+    return REGISTRY[task](assets=assets, goal=goal)

@@ -1,0 +1,58 @@
+"""`reach`: the gripper to a random target over the table, as a policy for the real arm would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lerobot_puffer.robots import SO101
+from lerobot_puffer.scene import SO101_EMPTY, Gains, Physics
+from lerobot_puffer.signals import Below, Distance, Goal, Site
+from lerobot_puffer.tasks.goal import at, check_goal
+from lerobot_puffer.terms import (
+    Delta, Field, GoalPosition, Position, RandomGoal, RandomJoints, Sector, Success, SuccessBonus,
+    Tanh, TargetError, Task, TimeFraction,
+)
+
+GRIPPER = Site("gripperframe")
+TARGET = Goal("target_pos")
+WORKSPACE = Sector(radius=(0.15, 0.32), angle=(-1.2, 1.2), height=(0.05, 0.25),
+                   origin=(0.0388, 0.0, 0.6))
+
+
+def reach(assets: str = "native", goal: dict | None = None) -> Task:
+    """50 Hz, joint targets moved by at most 0.1 rad a step, 3 s; success: 2 cm for five steps."""
+    if assets != "native":
+        raise ValueError("reach has native assets only; the reference's task is lerobot_reach")
+    target = check_goal(goal, ("target_pos",)).get("target_pos")
+    distance = Distance(GRIPPER, TARGET)
+    return Task(
+        name="reach",
+        scene=replace(
+            SO101_EMPTY,
+            physics=Physics(timestep=0.005, integrator="implicitfast", iterations=20),
+            gains=Gains(kp=50.0, kv=2.0, force=3.35, gripper_force=1.0),
+        ),
+        action=Delta(step=0.1, leash=0.1, overrides=(("gripper", 0.3, 0.3),)),
+        observations=(
+            Field(name="qpos", field="qpos"),
+            Field(name="qvel", field="qvel", scale=0.2),
+            TargetError(name="target_error", scale=5.0),
+            Position(name="gripper_pos", point=GRIPPER),
+            GoalPosition(name="target_pos", goal="target_pos"),
+            Position(name="to_target", point=TARGET, relative_to=GRIPPER, scale=5.0),
+            TimeFraction(name="time"),
+        ),
+        rewards=(
+            Tanh(name="approach", signal=distance, width=0.1, progress=True),
+            SuccessBonus(),
+        ),
+        resets=(
+            RandomJoints(SO101.joints, SO101.home, noise=0.1),
+            RandomGoal("target_pos", at(target) if target is not None else WORKSPACE,
+                       marker="goal_marker"),
+        ),
+        substeps=4,
+        episode_length=150,
+        success=Success((Below(distance, 0.02),), hold=5),
+        render_camera="front",
+    )
