@@ -15,6 +15,7 @@ from libc.string cimport memcpy
 from action cimport real
 from mujoco cimport *
 from program cimport *
+from quiet cimport install_warning_handler, set_quiet
 from random cimport philox
 from step cimport evaluate_simulation, reset_simulation, step_simulation
 
@@ -23,11 +24,15 @@ cdef extern from "unistd.h" nogil:
 
 cdef void step_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
     cdef Program* p = <Program*>arg
+    set_quiet(1)
     step_simulation(p, m, d, sim, False, <float*>p.actions)
+    set_quiet(0)
 
 cdef void step_double(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
     cdef Program* p = <Program*>arg
+    set_quiet(1)
     step_simulation(p, m, d, sim, False, <double*>p.actions)
+    set_quiet(0)
 
 cdef void fail_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
     cdef Program* p = <Program*>arg
@@ -70,6 +75,7 @@ cdef inline void settle_failures(Program* p, mjfBatchFunc fail) noexcept nogil:
     """End the episodes of the simulations in which MuJoCo raised an error; it kept their states."""
     cdef const int* status = mjb_status(p.batch)
     cdef int sim, count = 0
+    set_quiet(0)  # an error leaves its callback before the callback does this
     for sim in range(p.nsim):
         if status[sim]:
             p.failed[count] = sim
@@ -93,6 +99,7 @@ if mj_version() != mjVERSION_HEADER:
         f"lerobot_puffer was compiled for MuJoCo {mjVERSION_HEADER}, but MuJoCo {mj_version()} is "
         "loaded; reinstall both: pip install --force-reinstall --no-deps mujoco==4.0.0 "
         "lerobot_puffer")
+install_warning_handler()
 
 include "exports.pxi"
 

