@@ -25,22 +25,14 @@ cdef extern from "unistd.h" nogil:
 cdef void step_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
     cdef Program* p = <Program*>arg
     set_quiet(1)
-    step_simulation(p, m, d, sim, False, <float*>p.actions)
+    step_simulation(p, m, d, sim, <float*>p.actions)
     set_quiet(0)
 
 cdef void step_double(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
     cdef Program* p = <Program*>arg
     set_quiet(1)
-    step_simulation(p, m, d, sim, False, <double*>p.actions)
+    step_simulation(p, m, d, sim, <double*>p.actions)
     set_quiet(0)
-
-cdef void fail_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    step_simulation(p, m, d, sim, True, <float*>p.actions)
-
-cdef void fail_double(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    step_simulation(p, m, d, sim, True, <double*>p.actions)
 
 cdef void reset_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
     cdef Program* p = <Program*>arg
@@ -71,7 +63,7 @@ cdef inline int first_nonfinite(const real* x, int n, int width) noexcept nogil:
             return <int>(i // width)
     return -1
 
-cdef inline void settle_failures(Program* p, mjfBatchFunc fail) noexcept nogil:
+cdef inline void settle_failures(Program* p, mjfBatchFunc step) noexcept nogil:
     """End the episodes of the simulations in which MuJoCo raised an error; it kept their states."""
     cdef const int* status = mjb_status(p.batch)
     cdef int sim, count = 0
@@ -80,18 +72,20 @@ cdef inline void settle_failures(Program* p, mjfBatchFunc fail) noexcept nogil:
         if status[sim]:
             p.failed[count] = sim
             count += 1
-    mjb_apply(p.batch, p.failed, count, fail, p, 1)
+    p.settling = 1
+    mjb_apply(p.batch, p.failed, count, step, p, 1)
+    p.settling = 0
 
 cdef int step_batch_float(Program* p) noexcept nogil:
     cdef int row = first_nonfinite(<float*>p.actions, p.nsim, p.naction)
     if row < 0 and mjb_apply(p.batch, NULL, p.nsim, step_float, p, 1):
-        settle_failures(p, fail_float)
+        settle_failures(p, step_float)
     return row
 
 cdef int step_batch_double(Program* p) noexcept nogil:
     cdef int row = first_nonfinite(<double*>p.actions, p.nsim, p.naction)
     if row < 0 and mjb_apply(p.batch, NULL, p.nsim, step_double, p, 1):
-        settle_failures(p, fail_double)
+        settle_failures(p, step_double)
     return row
 
 if mj_version() != mjVERSION_HEADER:

@@ -179,6 +179,7 @@ ctypedef struct Program:
     int truncation_as_terminal
     int hold                       # steps that success must hold
     int terminate                  # 1: success ends the episode
+    int settling                   # 1: the step ends the episodes in which MuJoCo raised an error
     int nsignal, ncontact_signal, nlast_signal  # all; of contact; of the last substep (first)
     int naction_row, nobservation, nreward, nreset
     int success_first, success_count

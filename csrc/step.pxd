@@ -73,8 +73,8 @@ cdef inline void end_episode(const Program* p, Episode* e, double* memory) noexc
         memory[p.term_log + i] += memory[p.reward[i].total]
 
 cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, int sim,
-                                 bint failed, real* actions) noexcept nogil:
-    """One environment step; `failed`: MuJoCo raised an error in it, and the state is the old one."""
+                                 real* actions) noexcept nogil:
+    """One environment step."""
     cdef Episode* e = p.episode + sim
     cdef double* memory = p.memory + <size_t>sim * p.nmemory
     cdef real* row = <real*>p.observations + <size_t>sim * p.nobs
@@ -82,6 +82,7 @@ cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, 
     cdef real* step_reward = <real*>p.rewards + sim
     cdef double values[MAX_SIGNALS]
     cdef bint success, terminated, truncated
+    cdef bint failed = p.settling
 
     if e.done and p.autoreset == AUTORESET_NEXT_STEP:
         begin_episode(p, m, d, e, memory, row)

@@ -12,11 +12,11 @@ import numpy as np
 
 from lerobot_puffer import signals as s
 from lerobot_puffer import terms as t
-from lerobot_puffer._core import KINDS, SIGNALS_MAX
-from lerobot_puffer.names import BALL, FREE, close, find, find_free, find_joint
+from lerobot_puffer._core import KINDS
+from lerobot_puffer.compile_signals import SignalCompiler, snake
+from lerobot_puffer.names import BALL, FREE, find, find_free, find_joint
 from lerobot_puffer.tables import CompiledTask, Entry, Tables, rows
 
-_AXES = {"x": 1, "y": 2, "z": 4}
 _UNITS = {"qpos": "rad or m", "qvel": "rad/s or m/s", "ctrl": "rad", "actuator_force": "N m",
           "sensordata": "of the sensor"}
 _INF = float("inf")
@@ -44,15 +44,7 @@ class _Compiler:
         self.task = task
         self.model = task.scene.compile()
         self.term = "the task"
-        self.nmemory = 0
-        self.goals: dict[str, int] = {}
-        self.choices: dict[str, tuple[int, int]] = {}
-        self.ids: list[int] = []
-        self.sets: dict[frozenset[str], int] = {}
-        self.geom_sets = np.zeros(self.model.ngeom, np.uint64)
-        self.refresh = 0
-        self.signals: dict[s.Signal, int] = {}
-        self.conditions: list[dict] = []
+        self.signals = SignalCompiler(self.model)
         self.levels: list[dict] = []
         self.layout: list[Entry] = []
 
@@ -60,42 +52,41 @@ class _Compiler:
         task, model = self.task, self.model
         self._check_numbers()
         resets = [self._within(type(term).__name__, self._reset, term) for term in task.resets]
-        ordered = sorted(dict.fromkeys(_signals(task)), key=_order)
-        if len(ordered) > SIGNALS_MAX:
-            raise self._error(f"a task has at most {SIGNALS_MAX} signals, got {len(ordered)}")
-        self.signals = {signal: index for index, signal in enumerate(ordered)}
-        signal_rows = [self._within(repr(x), self._signal, x) for x in ordered]
+        self._within("signals", self.signals.collect, _signals(task))
         actions = self._within("action", self._actions)
         observations: list[dict] = []
         for term in task.observations:
             observations += self._within(f"observation {term.name!r}", self._observation, term)
         rewards = [self._within(f"reward {x.name!r}", self._reward, x) for x in task.rewards]
-        success = self._conjunction(task.success.conditions if task.success else ())
-        failure = self._conjunction(task.failure)
-        term_log = self._remember(len(rewards))
+        success = self.signals.conjunction(task.success.conditions if task.success else ())
+        failure = self.signals.conjunction(task.failure)
+        term_log = self.signals.remember(len(rewards))
         nobs = sum(entry.size for entry in self.layout)
         tables = Tables(
-            signal=rows("signal", signal_rows), condition=rows("condition", self.conditions),
+            signal=rows("signal", self.signals.rows),
+            condition=rows("condition", self.signals.conditions),
             level=rows("level", self.levels), action=rows("action", actions),
             observation=rows("observation", observations), reward=rows("reward", rewards),
             reset=rows("reset", [row for rows in resets for row in rows]),
-            ids=np.array(self.ids, np.int32), geom_sets=self.geom_sets, init=_initial(model),
-            nobs=nobs, naction=len(actions), nmemory=self.nmemory, substeps=task.substeps,
-            refresh=self.refresh, episode_length=task.episode_length,
+            ids=np.array(self.signals.ids, np.int32),
+            geom_sets=self.signals.geom_sets, init=_initial(model),
+            nobs=nobs, naction=len(actions), nmemory=self.signals.nmemory, substeps=task.substeps,
+            refresh=self.signals.refresh, episode_length=task.episode_length,
             hold=task.success.hold if task.success else 1,
             terminate=bool(task.success and task.success.terminate),
-            nlast_signal=sum(isinstance(x, s.ContactForce) for x in ordered),
-            ncontact_signal=sum(isinstance(x, s.Contact) for x in ordered),
+            nlast_signal=self.signals.count(s.ContactForce),
+            ncontact_signal=self.signals.count(s.Contact),
             success=success, failure=failure, term_log=term_log,
         )
-        return CompiledTask(task, model, tables, tuple(self.layout), self.goals, self.choices)
+        return CompiledTask(task, model, tables, tuple(self.layout), self.signals.goals,
+                            self.signals.choices)
 
     # ------------------------------------------------------------ names and numbers
 
     def _error(self, message: str) -> TaskError:
         return TaskError(f"task {self.task.name!r}, {self.term}: {message}")
 
-    def _within(self, term: str, function: Callable, *args: object):  # noqa: ANN202
+    def _within(self, term: str, function: Callable, *args: object):
         """Call `function` with errors that name the term."""
         self.term = term
         try:
@@ -125,104 +116,6 @@ class _Compiler:
             raise self._error("actuators with several controls are not supported, got "
                               f"{self.model.nactuator} actuators with {self.model.nu} controls")
 
-    def _remember(self, count: int) -> int:
-        """Offset of `count` new numbers in a simulation's memory."""
-        self.nmemory += count
-        return self.nmemory - count
-
-    def _goal(self, name: str) -> int:
-        if name not in self.goals:
-            raise self._error(f"unknown goal {name!r}; a RandomGoal in resets draws it"
-                              + close(name, self.goals))
-        return self.goals[name]
-
-    def _choice(self, name: str) -> tuple[int, int]:
-        if name not in self.choices:
-            raise self._error(f"unknown choice {name!r}; a RandomChoice in resets draws it"
-                              + close(name, self.choices))
-        return self.choices[name]
-
-    def _needs(self, *fields: str) -> None:
-        for name in fields:
-            self.refresh |= KINDS["refresh"][name]
-
-    # ------------------------------------------------------------- points, signals
-
-    def _point(self, point: s.Point) -> dict:
-        kind = KINDS["point"][type(point).__name__.lower()]
-        if isinstance(point, s.Fixed):
-            return {"kind": kind, "position": point.position}
-        if isinstance(point, s.Goal):
-            return {"kind": kind, "id": self._goal(point.name)}
-        self._needs("kinematics")
-        if isinstance(point, s.Chosen):
-            offset, count = self._choice(point.by)
-            if len(point.bodies) != count:
-                raise self._error(f"choice {point.by!r} is of {count}, got bodies {point.bodies}")
-            self.ids += [find(self.model, "body", name) for name in point.bodies]
-            return {"kind": kind, "id": len(self.ids) - count, "choice": offset}
-        return {"kind": kind, "id": find(self.model, type(point).__name__.lower(), point.name)}
-
-    def _frame(self, axis: s.Axis) -> tuple[int, bool, np.ndarray]:
-        """Id of the frame (-1: world), whether it is a site, the unit vector."""
-        length = float(np.linalg.norm(axis.direction))
-        if length == 0:
-            raise self._error(f"an axis needs a direction, got {axis.direction}")
-        unit = np.array(axis.direction) / length
-        if axis.frame is None:
-            return -1, False, unit
-        self._needs("kinematics")
-        kind = type(axis.frame).__name__.lower()
-        return find(self.model, kind, axis.frame.name), kind == "site", unit
-
-    def _set(self, geoms: tuple[str, ...]) -> int:
-        """The bit of a set of geoms."""
-        names = frozenset(geoms)
-        if not names:
-            raise self._error("a set of geoms must not be empty")
-        if names not in self.sets:
-            if len(self.sets) == 64:
-                raise self._error("a task has at most 64 sets of geoms")
-            self.sets[names] = 1 << len(self.sets)
-            for name in names:
-                self.geom_sets[find(self.model, "geom", name)] |= np.uint64(self.sets[names])
-        return self.sets[names]
-
-    def _signal(self, signal: s.Signal) -> dict:
-        row: dict = {"kind": KINDS["signal"][_snake(type(signal).__name__)]}
-        if isinstance(signal, s.Distance):
-            if not signal.axes or set(signal.axes) - set(_AXES):
-                raise self._error(f"axes must be some of 'xyz', got {signal.axes!r}")
-            row |= {"a": self._point(signal.a), "b": self._point(signal.b),
-                    "axes": sum(_AXES[axis] for axis in set(signal.axes))}
-        elif isinstance(signal, s.Height):
-            row["a"] = self._point(signal.point)
-        elif isinstance(signal, s.Speed):
-            row["a"] = self._point(signal.point)
-            free = find_free(self.model, signal.point.name) if isinstance(signal.point, s.Body) else -1
-            row["dof"] = self.model.jnt_dofadr[free] if free >= 0 else -1
-            if free < 0:
-                self._needs("velocities")
-        elif isinstance(signal, s.JointPosition):
-            row["axes"] = self.model.jnt_qposadr[find_joint(self.model, signal.joint)]
-        elif isinstance(signal, s.Alignment):
-            row["frame_a"], row["site_a"], row["axis_a"] = self._frame(signal.a)
-            row["frame_b"], row["site_b"], row["axis_b"] = self._frame(signal.b)
-        else:
-            row |= {"set_a": self._set(signal.a), "set_b": self._set(signal.b),
-                    "ordered": signal.ordered}
-            if isinstance(signal, s.Contact):
-                self._needs("kinematics", "contacts")
-        return row
-
-    def _conjunction(self, conditions: tuple[s.Condition, ...]) -> tuple[int, int]:
-        """First row and number of the rows of a conjunction."""
-        first = len(self.conditions)
-        self.conditions += [
-            {"signal": self.signals[c.signal], "above": isinstance(c, s.Above),
-             "threshold": c.threshold} for c in conditions]
-        return first, len(conditions)
-
     # ----------------------------------------------------------------------- terms
 
     def _actions(self) -> list[dict]:
@@ -236,7 +129,7 @@ class _Compiler:
         for i in range(model.nu):
             low, high = model.actuator_ctrlrange[i] if model.actuator_ctrllimited[i] else (
                 -_INF, _INF)
-            row = {"kind": KINDS["action"][_snake(type(action).__name__)], "source": i,
+            row = {"kind": KINDS["action"][snake(type(action).__name__)], "source": i,
                    "actuator": i, "joint": -1}
             hinged = model.actuator_trntype[i] == _ON_JOINT
             if hinged:
@@ -265,24 +158,24 @@ class _Compiler:
             parts = [(size, {"source": KINDS["field"][term.field], "first": first})
                      for first, size in self._runs(term)]
         elif isinstance(term, t.Position):
-            row: dict = {"a": self._point(term.point)}
+            row: dict = {"a": self.signals.point(term.point)}
             if term.relative_to is not None:
-                row |= {"b": self._point(term.relative_to), "relative": True}
+                row |= {"b": self.signals.point(term.relative_to), "relative": True}
             parts = [(3, row)]
         elif isinstance(term, t.AxisDirection):
-            frame, site, direction = self._frame(term.axis)
+            frame, site, direction = self.signals.frame(term.axis)
             parts = [(3, {"frame": frame, "site": site, "axis": direction})]
         elif isinstance(term, t.GoalPosition):
-            parts = [(3, {"first": self._goal(term.goal)})]
+            parts = [(3, {"first": self.signals.goal(term.goal)})]
         elif isinstance(term, t.OneHot):
-            offset, count = self._choice(term.choice)
+            offset, count = self.signals.choice(term.choice)
             parts = [(count, {"first": offset})]
         elif isinstance(term, t.TargetError):
             if any(self.model.actuator_trntype != _ON_JOINT):
                 raise self._error("TargetError needs every actuator on a joint")
             parts = [(self.model.nu, {"first": 0})]
         elif isinstance(term, t.SignalValue):
-            parts = [(1, {"first": self.signals[term.signal]})]
+            parts = [(1, {"first": self.signals.index[term.signal]})]
         else:
             if self.task.episode_length == 0:
                 raise self._error("TimeFraction needs an episode_length above 0")
@@ -324,18 +217,18 @@ class _Compiler:
 
     def _reward(self, term: t.Reward) -> dict:
         row: dict = {"kind": KINDS["reward"][_REWARD[type(term)]], "weight": term.weight,
-                     "total": self._remember(1), "progress": -1}
+                     "total": self.signals.remember(1), "progress": -1}
         if not isinstance(term, t.SuccessBonus) and term.progress:
-            row["progress"] = self._remember(1)
+            row["progress"] = self.signals.remember(1)
         if isinstance(term, t.Stages):
             row["first"], row["count"] = len(self.levels), len(term.levels)
             for value, conditions in term.levels:
-                first, count = self._conjunction(conditions)
+                first, count = self.signals.conjunction(conditions)
                 self.levels.append({"first": first, "count": count, "value": value})
         elif not isinstance(term, t.SuccessBonus):
-            row["first"], row["count"] = self._conjunction(term.when)
+            row["first"], row["count"] = self.signals.conjunction(term.when)
         if isinstance(term, t.Shaping):
-            row["signal"] = self.signals[term.signal]
+            row["signal"] = self.signals.index[term.signal]
         width = {t.Gaussian: "variance", t.Tanh: "width"}.get(type(term))
         if width:
             row["margin"] = getattr(term, width)
@@ -379,15 +272,15 @@ class _Compiler:
                 mocap = int(model.body_mocapid[find(self.model, "body", term.marker)])
                 if mocap < 0:
                     raise self._error(f"marker {term.marker!r} must be a mocap body")
-            self.goals[term.name] = self._remember(3)
-            return [{"kind": KINDS["reset"]["goal"], "address": self.goals[term.name],
+            self.signals.goals[term.name] = self.signals.remember(3)
+            return [{"kind": KINDS["reset"]["goal"], "address": self.signals.goals[term.name],
                      "mocap": mocap, "region": _region(term.region)}]
         fixed = term.fixed
         if term.count < 1 or (fixed is not None and not 0 <= fixed < term.count):
             raise self._error(f"choice {term.name!r} of {term.count} must be 0 .. "
                               f"{term.count - 1}, got {fixed}")
-        self.choices[term.name] = (self._remember(1), term.count)
-        return [{"kind": KINDS["reset"]["choice"], "address": self.choices[term.name][0],
+        self.signals.choices[term.name] = (self.signals.remember(1), term.count)
+        return [{"kind": KINDS["reset"]["choice"], "address": self.signals.choices[term.name][0],
                  "low": fixed or 0, "count": term.count if fixed is None else 1}]
 
 
@@ -407,10 +300,6 @@ _REWARD: dict[type, str] = {
 }
 
 
-def _snake(name: str) -> str:
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
-
-
 def _region(region: t.Region) -> dict:
     if isinstance(region, t.Box):
         return {"low": region.low, "high": region.high, "origin": region.origin}
@@ -424,11 +313,6 @@ def _initial(model: mujoco.MjModel) -> np.ndarray:
     state = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
     mujoco.mj_getState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
     return state
-
-
-def _order(signal: s.Signal) -> int:
-    """The core reads contact forces first, contacts second."""
-    return 0 if isinstance(signal, s.ContactForce) else 1 if isinstance(signal, s.Contact) else 2
 
 
 def _signals(task: t.Task) -> Iterator[s.Signal]:

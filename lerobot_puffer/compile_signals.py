@@ -1,0 +1,168 @@
+"""Points, signals and conditions compiled; `compile.py` does the terms that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import mujoco
+import numpy as np
+
+from lerobot_puffer import signals as s
+from lerobot_puffer._core import KINDS, SIGNALS_MAX
+from lerobot_puffer.names import close, find, find_free, find_joint
+
+_AXES = {"x": 1, "y": 2, "z": 4}
+_SETS_MAX = 64
+
+
+class SignalCompiler:
+    """Collects what signals and conditions need: rows, ids, sets of geoms, memory.
+
+    Its methods raise ValueError where a name is unknown or a number out of range.
+
+    Attributes:
+      goals: name -> offset of a goal (3 numbers) in a simulation's memory.
+      choices: name -> (offset in a simulation's memory, count).
+      nmemory: numbers in a simulation's memory so far.
+      index: signal -> row. rows, conditions: rows of the tables.
+      ids: bodies of `Chosen` points. geom_sets: (ngeom,) bits of the sets each geom is in.
+      refresh: bits of the derived fields to refresh after a step.
+    """
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.model = model
+        self.goals: dict[str, int] = {}
+        self.choices: dict[str, tuple[int, int]] = {}
+        self.nmemory = 0
+        self.index: dict[s.Signal, int] = {}
+        self.rows: list[dict] = []
+        self.conditions: list[dict] = []
+        self.ids: list[int] = []
+        self.geom_sets = np.zeros(model.ngeom, np.uint64)
+        self.refresh = 0
+        self._sets: dict[frozenset[str], int] = {}
+
+    def collect(self, signals: Iterable[s.Signal]) -> None:
+        """Compile all signals of a task, each once, in the order in which the core reads them."""
+        ordered = sorted(dict.fromkeys(signals), key=_order)
+        if len(ordered) > SIGNALS_MAX:
+            raise ValueError(f"a task has at most {SIGNALS_MAX} signals, got {len(ordered)}")
+        self.index = {signal: row for row, signal in enumerate(ordered)}
+        self.rows = [self.signal(signal) for signal in ordered]
+
+    def count(self, kind: type) -> int:
+        """How many signals are of a kind."""
+        return sum(isinstance(signal, kind) for signal in self.index)
+
+    def remember(self, count: int) -> int:
+        """Offset of `count` new numbers in a simulation's memory."""
+        self.nmemory += count
+        return self.nmemory - count
+
+    def goal(self, name: str) -> int:
+        """Offset of a goal in memory."""
+        if name not in self.goals:
+            raise ValueError(f"unknown goal {name!r}; a RandomGoal in resets draws it"
+                              + close(name, self.goals))
+        return self.goals[name]
+
+    def choice(self, name: str) -> tuple[int, int]:
+        """Offset of a choice in memory, and the number of its values."""
+        if name not in self.choices:
+            raise ValueError(f"unknown choice {name!r}; a RandomChoice in resets draws it"
+                              + close(name, self.choices))
+        return self.choices[name]
+
+    def needs(self, *fields: str) -> None:
+        """Have derived fields refreshed after a step."""
+        for name in fields:
+            self.refresh |= KINDS["refresh"][name]
+
+    def point(self, point: s.Point) -> dict:
+        """The Point struct of a point."""
+        kind = KINDS["point"][type(point).__name__.lower()]
+        if isinstance(point, s.Fixed):
+            return {"kind": kind, "position": point.position}
+        if isinstance(point, s.Goal):
+            return {"kind": kind, "id": self.goal(point.name)}
+        self.needs("kinematics")
+        if isinstance(point, s.Chosen):
+            offset, count = self.choice(point.by)
+            if len(point.bodies) != count:
+                raise ValueError(f"choice {point.by!r} is of {count}, got bodies {point.bodies}")
+            self.ids += [find(self.model, "body", name) for name in point.bodies]
+            return {"kind": kind, "id": len(self.ids) - count, "choice": offset}
+        return {"kind": kind, "id": find(self.model, type(point).__name__.lower(), point.name)}
+
+    def frame(self, axis: s.Axis) -> tuple[int, bool, np.ndarray]:
+        """Id of the frame (-1: world), whether it is a site, the unit vector."""
+        length = float(np.linalg.norm(axis.direction))
+        if length == 0:
+            raise ValueError(f"an axis needs a direction, got {axis.direction}")
+        unit = np.array(axis.direction) / length
+        if axis.frame is None:
+            return -1, False, unit
+        self.needs("kinematics")
+        kind = type(axis.frame).__name__.lower()
+        return find(self.model, kind, axis.frame.name), kind == "site", unit
+
+    def geom_set(self, geoms: tuple[str, ...]) -> int:
+        """The bit of a set of geoms."""
+        names = frozenset(geoms)
+        if not names:
+            raise ValueError("a set of geoms must not be empty")
+        if names not in self._sets:
+            if len(self._sets) == _SETS_MAX:
+                raise ValueError(f"a task has at most {_SETS_MAX} sets of geoms")
+            self._sets[names] = 1 << len(self._sets)
+            for name in names:
+                self.geom_sets[find(self.model, "geom", name)] |= np.uint64(self._sets[names])
+        return self._sets[names]
+
+    def signal(self, signal: s.Signal) -> dict:
+        """The row of a signal."""
+        row: dict = {"kind": KINDS["signal"][snake(type(signal).__name__)]}
+        if isinstance(signal, s.Distance):
+            if not signal.axes or set(signal.axes) - set(_AXES):
+                raise ValueError(f"axes must be some of 'xyz', got {signal.axes!r}")
+            row |= {"a": self.point(signal.a), "b": self.point(signal.b),
+                    "axes": sum(_AXES[axis] for axis in set(signal.axes))}
+        elif isinstance(signal, s.Height):
+            row["a"] = self.point(signal.point)
+        elif isinstance(signal, s.Speed):
+            row["a"] = self.point(signal.point)
+            free = -1
+            if isinstance(signal.point, s.Body):
+                free = find_free(self.model, signal.point.name)
+            row["dof"] = self.model.jnt_dofadr[free] if free >= 0 else -1
+            if free < 0:
+                self.needs("velocities")
+        elif isinstance(signal, s.JointPosition):
+            row["axes"] = self.model.jnt_qposadr[find_joint(self.model, signal.joint)]
+        elif isinstance(signal, s.Alignment):
+            row["frame_a"], row["site_a"], row["axis_a"] = self.frame(signal.a)
+            row["frame_b"], row["site_b"], row["axis_b"] = self.frame(signal.b)
+        else:
+            row |= {"set_a": self.geom_set(signal.a), "set_b": self.geom_set(signal.b),
+                    "ordered": signal.ordered}
+            if isinstance(signal, s.Contact):
+                self.needs("kinematics", "contacts")
+        return row
+
+    def conjunction(self, conditions: tuple[s.Condition, ...]) -> tuple[int, int]:
+        """First row and number of the rows of a conjunction."""
+        first = len(self.conditions)
+        self.conditions += [
+            {"signal": self.index[c.signal], "above": isinstance(c, s.Above),
+             "threshold": c.threshold} for c in conditions]
+        return first, len(conditions)
+
+
+def snake(name: str) -> str:
+    """ContactForce -> contact_force: a dataclass and its kernel."""
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+def _order(signal: s.Signal) -> int:
+    """The core reads contact forces first, contacts second."""
+    return 0 if isinstance(signal, s.ContactForce) else 1 if isinstance(signal, s.Contact) else 2
