@@ -3,7 +3,6 @@
 MuJoCo's batch owns the threads and the state rows; `mjb_apply` runs the functions of step.pxd on
 every simulation without the GIL. The tables they read are filled by `lerobot_puffer/compile.py`.
 """
-import mujoco
 import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -137,14 +136,6 @@ cdef class Core:
     cdef object tables
     cdef object buffers
     cdef object __weakref__
-
-    def __cinit__(self):
-        self.program.batch = NULL
-        self.program.episode = NULL
-        self.program.memory = NULL
-        self.program.failed = NULL
-        self.owner = -1
-        self.closed = False
 
     def __init__(self, task, int num_envs, int num_threads, autoreset="same_step",
                  bint double_precision=False, bint persistent=False,
@@ -383,13 +374,11 @@ cdef class Core:
 
     def engine(self):
         """A PyCapsule with the C step function, for bench.pyx; valid while the Core lives."""
-        cdef Engine* engine
         self._open()
         self.engine_storage.program = &self.program
         self.engine_storage.step = (step_batch_double if self.double_precision
                                     else step_batch_float)
-        engine = &self.engine_storage
-        return PyCapsule_New(engine, "lerobot_puffer.Engine", NULL)
+        return PyCapsule_New(&self.engine_storage, "lerobot_puffer.Engine", NULL)
 
     @property
     def num_threads(self):

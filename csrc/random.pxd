@@ -10,8 +10,8 @@ from program cimport Episode
 cdef inline void philox(uint32_t* x, uint32_t key0, uint32_t key1) noexcept nogil:
     cdef uint64_t product0, product1
     cdef uint32_t high0, high1
-    cdef int i
-    for i in range(10):
+    cdef int _i
+    for _i in range(10):
         product0 = <uint64_t>0xD2511F53U * x[0]
         product1 = <uint64_t>0xCD9E8D57U * x[2]
         high0 = <uint32_t>(product0 >> 32)

@@ -74,7 +74,8 @@ cdef inline double signal_alignment(const Signal* s, const mjData* d) noexcept n
     world_axis(s.frame_b, s.site_b, s.axis_b, d, b)
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
-cdef inline bint between(const Program* p, const Signal* s, const mjContact* contact) noexcept nogil:
+cdef inline bint between(const Program* p, const Signal* s,
+                         const mjContact* contact) noexcept nogil:
     """Whether the contact joins a geom of set a with one of set b."""
     cdef uint64_t first, second
     if contact.geom[0] < 0 or contact.geom[1] < 0:

@@ -25,8 +25,8 @@ cdef inline int warnings(const mjData* d) noexcept nogil:
 cdef inline bint advance(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
     """Run the substeps; False if the simulation diverged."""
     cdef int before = warnings(d)
-    cdef int i
-    for i in range(p.substeps):
+    cdef int _i
+    for _i in range(p.substeps):
         mj_step(m, d)
     return warnings(d) == before and not bad(d.qpos, m.nq) and not bad(d.qvel, m.nv)
 

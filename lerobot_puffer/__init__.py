@@ -37,11 +37,16 @@ def register_envs() -> None:
     # gymnasium runs this while it is being imported, so nothing else of it may be needed here
     from gymnasium.envs.registration import register
 
-    vector = {}
-    if "vector_entry_point" in register.__code__.co_varnames:
-        vector["vector_entry_point"] = "lerobot_puffer.gym:LeRobotVectorEnv"
     for name, task in GYM_IDS.items():
         register(
-            id=f"lerobot_puffer/{name}", entry_point="lerobot_puffer.gym:LeRobotEnv",
-            kwargs={"task": task}, **vector,
+            id=f"lerobot_puffer/{name}",
+            entry_point="lerobot_puffer.gym:LeRobotEnv",
+            vector_entry_point="lerobot_puffer.gym:LeRobotVectorEnv",
+            kwargs={"task": task},
         )
+
+
+# gymnasium 1.0 dropped the plugin entry point; under 0.29.1, which has it, importing gymnasium here
+# would load gym too and take half a second
+if int(metadata.version("gymnasium").partition(".")[0]) >= 1:
+    register_envs()

@@ -51,23 +51,27 @@ class _Compiler:
     def compile(self) -> CompiledTask:
         task, model = self.task, self.model
         self._check_numbers()
-        resets = [self._within(type(term).__name__, self._reset, term) for term in task.resets]
-        self._within("signals", self.signals.collect, _signals(task))
+        resets: list[dict] = []
+        for reset in task.resets:
+            resets += self._within(type(reset).__name__, self._reset, reset)
+        signals = self._within("signals", self.signals.collect, _signals(task))
         actions = self._within("action", self._actions)
         observations: list[dict] = []
         for term in task.observations:
             observations += self._within(f"observation {term.name!r}", self._observation, term)
-        rewards = [self._within(f"reward {x.name!r}", self._reward, x) for x in task.rewards]
+        rewards: list[dict] = []
+        for reward in task.rewards:
+            rewards += self._within(f"reward {reward.name!r}", self._reward, reward)
         success = self.signals.conjunction(task.success.conditions if task.success else ())
         failure = self.signals.conjunction(task.failure)
         term_log = self.signals.remember(len(rewards))
         nobs = sum(entry.size for entry in self.layout)
         tables = Tables(
-            signal=rows("signal", self.signals.rows),
+            signal=rows("signal", signals),
             condition=rows("condition", self.signals.conditions),
             level=rows("level", self.levels), action=rows("action", actions),
             observation=rows("observation", observations), reward=rows("reward", rewards),
-            reset=rows("reset", [row for rows in resets for row in rows]),
+            reset=rows("reset", resets),
             ids=np.array(self.signals.ids, np.int32),
             geom_sets=self.signals.geom_sets, init=_initial(model),
             nobs=nobs, naction=len(actions), nmemory=self.signals.nmemory, substeps=task.substeps,
@@ -86,7 +90,8 @@ class _Compiler:
     def _error(self, message: str) -> TaskError:
         return TaskError(f"task {self.task.name!r}, {self.term}: {message}")
 
-    def _within(self, term: str, function: Callable, *args: object):
+    def _within(self, term: str, function: Callable[..., list[dict]], *args: object
+                ) -> list[dict]:
         """Call `function` with errors that name the term."""
         self.term = term
         try:
@@ -129,7 +134,7 @@ class _Compiler:
         for i in range(model.nu):
             low, high = model.actuator_ctrlrange[i] if model.actuator_ctrllimited[i] else (
                 -_INF, _INF)
-            row = {"kind": KINDS["action"][snake(type(action).__name__)], "source": i,
+            row: dict = {"kind": KINDS["action"][snake(type(action).__name__)], "source": i,
                    "actuator": i, "joint": -1}
             hinged = model.actuator_trntype[i] == _ON_JOINT
             if hinged:
@@ -215,7 +220,7 @@ class _Compiler:
             else:
                 yield find(self.model, "actuator", name), 1
 
-    def _reward(self, term: t.Reward) -> dict:
+    def _reward(self, term: t.Reward) -> list[dict]:
         row: dict = {"kind": KINDS["reward"][_REWARD[type(term)]], "weight": term.weight,
                      "total": self.signals.remember(1), "progress": -1}
         if not isinstance(term, t.SuccessBonus) and term.progress:
@@ -229,18 +234,18 @@ class _Compiler:
             row["first"], row["count"] = self.signals.conjunction(term.when)
         if isinstance(term, t.Shaping):
             row["signal"] = self.signals.index[term.signal]
-        width = {t.Gaussian: "variance", t.Tanh: "width"}.get(type(term))
-        if width:
-            row["margin"] = getattr(term, width)
+        if isinstance(term, (t.Gaussian, t.Tanh)):
+            what = "variance" if isinstance(term, t.Gaussian) else "width"
+            row["margin"] = getattr(term, what)
             if not row["margin"] > 0:
-                raise self._error(f"{width} must be above 0, got {row['margin']}")
+                raise self._error(f"{what} must be above 0, got {row['margin']}")
         if isinstance(term, t.Tolerance):
             if not 0 < term.value_at_margin < 1:
                 raise self._error("value_at_margin must lie between 0 and 1, "
                                   f"got {term.value_at_margin}")
             row |= {"lower": term.lower, "upper": term.upper, "margin": term.margin,
                     "sharpness": np.sqrt(-2 * np.log(term.value_at_margin))}
-        return row
+        return [row]
 
     def _reset(self, term: t.Reset) -> list[dict]:
         model = self.model

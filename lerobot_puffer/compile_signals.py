@@ -24,7 +24,7 @@ class SignalCompiler:
       goals: name -> offset of a goal (3 numbers) in a simulation's memory.
       choices: name -> (offset in a simulation's memory, count).
       nmemory: numbers in a simulation's memory so far.
-      index: signal -> row. rows, conditions: rows of the tables.
+      index: signal -> row. conditions: rows of that table.
       ids: bodies of `Chosen` points. geom_sets: (ngeom,) bits of the sets each geom is in.
       refresh: bits of the derived fields to refresh after a step.
     """
@@ -35,20 +35,19 @@ class SignalCompiler:
         self.choices: dict[str, tuple[int, int]] = {}
         self.nmemory = 0
         self.index: dict[s.Signal, int] = {}
-        self.rows: list[dict] = []
         self.conditions: list[dict] = []
         self.ids: list[int] = []
         self.geom_sets = np.zeros(model.ngeom, np.uint64)
         self.refresh = 0
         self._sets: dict[frozenset[str], int] = {}
 
-    def collect(self, signals: Iterable[s.Signal]) -> None:
-        """Compile all signals of a task, each once, in the order in which the core reads them."""
+    def collect(self, signals: Iterable[s.Signal]) -> list[dict]:
+        """Rows of all signals of a task, each once, in the order in which the core reads them."""
         ordered = sorted(dict.fromkeys(signals), key=_order)
         if len(ordered) > SIGNALS_MAX:
             raise ValueError(f"a task has at most {SIGNALS_MAX} signals, got {len(ordered)}")
         self.index = {signal: row for row, signal in enumerate(ordered)}
-        self.rows = [self.signal(signal) for signal in ordered]
+        return [self.signal(signal) for signal in ordered]
 
     def count(self, kind: type) -> int:
         """How many signals are of a kind."""

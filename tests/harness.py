@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-
 from lerobot_puffer._core import Core
+
 from lerobot_puffer.compile import CompiledTask, compile_task
-from lerobot_puffer.signals import Fixed, Height, Site
+from lerobot_puffer.signals import Height, Site
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.terms import Absolute, Field, Negative, Task
 
@@ -57,7 +57,9 @@ class Text:
 def toy(**changes: object) -> Task:
     """A task on the toy scene: everything but what `changes` says is as small as can be."""
     values: dict = {
-        "name": "toy", "scene": Text(), "action": Absolute(),
+        "name": "toy",
+        "scene": Text(),
+        "action": Absolute(),
         "observations": (Field(name="qpos", field="qpos"),),
         "rewards": (Negative(name="height", signal=Height(Site("tip"))),),
     }
@@ -67,8 +69,15 @@ def toy(**changes: object) -> Task:
 class Simulations:
     """`num_envs` simulations with buffers of their own."""
 
-    def __init__(self, task: str | Task | CompiledTask, num_envs: int = 1, num_threads: int = 1,
-                 seed: int = 0, double: bool = True, **options: object) -> None:
+    def __init__(
+        self,
+        task: str | Task | CompiledTask,
+        num_envs: int = 1,
+        num_threads: int = 1,
+        seed: int = 0,
+        double: bool = True,
+        **options: object,
+    ) -> None:
         compiled = task if isinstance(task, CompiledTask) else compile_task(make_task(task))
         real = np.float64 if double else np.float32
         n, nobs, nu = num_envs, compiled.tables.nobs, compiled.tables.naction
@@ -80,8 +89,14 @@ class Simulations:
         self.terminals = np.zeros(n, bool)
         self.truncations = np.zeros(n, bool)
         self.core = Core(compiled, n, num_threads, double_precision=double, **options)
-        self.core.bind(self.actions, self.observations, self.final_observations, self.rewards,
-                       self.terminals, self.truncations)
+        self.core.bind(
+            self.actions,
+            self.observations,
+            self.final_observations,
+            self.rewards,
+            self.terminals,
+            self.truncations,
+        )
         self.core.seed(np.full(n, seed, np.uint64), np.arange(n, dtype=np.uint32))
         self.core.reset()
 

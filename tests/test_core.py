@@ -10,17 +10,42 @@ import mujoco
 import numpy as np
 import pytest
 from harness import TOY, Simulations, Text, toy
-
 from lerobot_puffer._core import Core
+
 from lerobot_puffer.compile import TaskError, compile_task
 from lerobot_puffer.signals import (
-    Above, Axis, Body, Chosen, Contact, Distance, Goal, Height, JointPosition, Site,
+    Above,
+    Axis,
+    Body,
+    Chosen,
+    Contact,
+    Distance,
+    Goal,
+    Height,
+    JointPosition,
+    Site,
 )
 from lerobot_puffer.tasks import REGISTRY, make_task
 from lerobot_puffer.terms import (
-    AxisDirection, Box, Delta, Field, Gaussian, GoalPosition, Indicator, Negative, Normalized,
-    OneHot, Position, RandomChoice, RandomGoal, RandomJoints, RandomPose, Success, Tanh, Tolerance,
+    AxisDirection,
+    Box,
+    Delta,
+    Field,
+    Gaussian,
+    GoalPosition,
+    Indicator,
+    Negative,
+    Normalized,
+    OneHot,
+    Position,
+    RandomChoice,
+    RandomGoal,
+    RandomJoints,
+    RandomPose,
+    Success,
+    Tanh,
     TimeFraction,
+    Tolerance,
 )
 
 TIP = Site("tip")
@@ -34,16 +59,24 @@ def test_every_bad_buffer_is_named():
     core = Core(compiled, 2, 1)
 
     def buffers():
-        return {"actions": np.zeros((2, 2), np.float32), "observations": np.zeros((2, 16), np.float32),
-                "final_observations": np.zeros((2, 16), np.float32),
-                "rewards": np.zeros(2, np.float32), "terminals": np.zeros(2, bool),
-                "truncations": np.zeros(2, bool)}
+        return {
+            "actions": np.zeros((2, 2), np.float32),
+            "observations": np.zeros((2, 16), np.float32),
+            "final_observations": np.zeros((2, 16), np.float32),
+            "rewards": np.zeros(2, np.float32),
+            "terminals": np.zeros(2, bool),
+            "truncations": np.zeros(2, bool),
+        }
 
     readonly = np.zeros((2, 16), np.float32)
     readonly.flags.writeable = False
     cases = [
         ("actions", np.zeros((2, 2)), r"actions must be float32 \(2, 2\), got float64 \(2, 2\)"),
-        ("actions", np.zeros((2, 3), np.float32), r"actions must be float32 \(2, 2\), got float32 \(2, 3\)"),
+        (
+            "actions",
+            np.zeros((2, 3), np.float32),
+            r"actions must be float32 \(2, 2\), got float32 \(2, 3\)",
+        ),
         ("observations", np.zeros((16, 2), np.float32).T, "observations must be C-contiguous"),
         ("observations", readonly, "observations must be writeable"),
         ("rewards", np.zeros(3, np.float32), r"rewards must be float32 \(2,\)"),
@@ -60,8 +93,12 @@ def test_every_bad_buffer_is_named():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0, 1), "num_envs must be at least 1, got 0"), ((-3, 1), "num_envs"),
-     ((1, 0), "num_threads must be at least 1, got 0"), ((1, -1), "num_threads")],
+    [
+        ((0, 1), "num_envs must be at least 1, got 0"),
+        ((-3, 1), "num_envs"),
+        ((1, 0), "num_threads must be at least 1, got 0"),
+        ((1, -1), "num_threads"),
+    ],
 )
 def test_counts_below_one_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -98,39 +135,109 @@ def test_bad_ids_are_refused(ids):
 def bad_tasks():
     tip = Negative(name="r", signal=Height(TIP))
     goal = RandomGoal("goal", Box((0, 0, 0), (1, 1, 1)))
-    yield {"rewards": (Negative(name="r", signal=Height(Site("tpi"))),)}, "reward|signal|Height", "did you mean 'tip'"
-    yield {"observations": (Field(name="x", field="qpos", of=("shoulde",)),)}, "observation 'x'", "did you mean 'shoulder'"
+    yield (
+        {"rewards": (Negative(name="r", signal=Height(Site("tpi"))),)},
+        "reward|signal|Height",
+        "did you mean 'tip'",
+    )
+    yield (
+        {"observations": (Field(name="x", field="qpos", of=("shoulde",)),)},
+        "observation 'x'",
+        "did you mean 'shoulder'",
+    )
     yield {"observations": ()}, "", "at least one observation"
-    yield {"observations": (Field(name="x", field="qpos"), Field(name="x", field="qvel"))}, "", "must differ"
+    yield (
+        {"observations": (Field(name="x", field="qpos"), Field(name="x", field="qvel"))},
+        "",
+        "must differ",
+    )
     yield {"rewards": (tip, tip)}, "", "must differ"
     yield {"substeps": 0}, "", "substeps must be at least 1, got 0"
     yield {"episode_length": -1}, "", "episode_length"
     yield {"success": Success((Above(Height(TIP), 1.0),), hold=0)}, "", "hold must be at least 1"
-    yield {"observations": (GoalPosition(name="g", goal="gaol"),), "resets": (goal,)}, "", "did you mean 'goal'"
+    yield (
+        {"observations": (GoalPosition(name="g", goal="gaol"),), "resets": (goal,)},
+        "",
+        "did you mean 'goal'",
+    )
     yield {"observations": (OneHot(name="g", choice="x"),)}, "", "unknown choice 'x'"
-    yield {"observations": (Position(name="p", point=Chosen(("ball", "box"), by="k")),),
-           "resets": (RandomChoice("k", 3),)}, "", "is of 3"
+    yield (
+        {
+            "observations": (Position(name="p", point=Chosen(("ball", "box"), by="k")),),
+            "resets": (RandomChoice("k", 3),),
+        },
+        "",
+        "is of 3",
+    )
     yield {"observations": (TimeFraction(name="t"),)}, "", "needs an episode_length"
     yield {"observations": (Field(name="x", field="qpos", clip=(1.0, -1.0)),)}, "", "low < high"
-    yield {"rewards": (Gaussian(name="g", signal=Height(TIP), variance=0.0),)}, "reward 'g'", "variance must be above 0"
-    yield {"rewards": (Tanh(name="g", signal=Height(TIP), width=-1.0),)}, "reward 'g'", "width must be above 0"
-    yield {"rewards": (Tolerance(name="g", signal=Height(TIP), value_at_margin=1.5),)}, "reward 'g'", "value_at_margin"
-    yield {"rewards": (Indicator(name="c", when=(Above(Contact(("ball",), ("flor",)), 0.5),)),)}, "", "did you mean 'floor'"
-    yield {"rewards": (Indicator(name="c", when=(Above(Contact((), ("floor",)), 0.5),)),)}, "", "must not be empty"
-    yield {"rewards": (Negative(name="d", signal=Distance(TIP, Body("box"), "xw")),)}, "", "axes must be some of 'xyz'"
-    yield {"rewards": (Negative(name="d", signal=JointPosition("nope")),)}, "", "unknown joint 'nope'"
-    yield {"observations": (AxisDirection(name="a", axis=Axis(None, (0, 0, 0))),)}, "", "needs a direction"
+    yield (
+        {"rewards": (Gaussian(name="g", signal=Height(TIP), variance=0.0),)},
+        "reward 'g'",
+        "variance must be above 0",
+    )
+    yield (
+        {"rewards": (Tanh(name="g", signal=Height(TIP), width=-1.0),)},
+        "reward 'g'",
+        "width must be above 0",
+    )
+    yield (
+        {"rewards": (Tolerance(name="g", signal=Height(TIP), value_at_margin=1.5),)},
+        "reward 'g'",
+        "value_at_margin",
+    )
+    yield (
+        {"rewards": (Indicator(name="c", when=(Above(Contact(("ball",), ("flor",)), 0.5),)),)},
+        "",
+        "did you mean 'floor'",
+    )
+    yield (
+        {"rewards": (Indicator(name="c", when=(Above(Contact((), ("floor",)), 0.5),)),)},
+        "",
+        "must not be empty",
+    )
+    yield (
+        {"rewards": (Negative(name="d", signal=Distance(TIP, Body("box"), "xw")),)},
+        "",
+        "axes must be some of 'xyz'",
+    )
+    yield (
+        {"rewards": (Negative(name="d", signal=JointPosition("nope")),)},
+        "",
+        "unknown joint 'nope'",
+    )
+    yield (
+        {"observations": (AxisDirection(name="a", axis=Axis(None, (0, 0, 0))),)},
+        "",
+        "needs a direction",
+    )
     yield {"resets": (RandomJoints(("elbow",), (0.0, 1.0)),)}, "", "positions must be one a joint"
     yield {"resets": (RandomJoints(("elbow",), (2.5,)),)}, "", "has range -2 .. 2, got position 2.5"
-    yield {"resets": (RandomPose("upper", Box((0, 0, 0), (1, 1, 1))),)}, "", "must have a free joint"
-    yield {"resets": (RandomGoal("g", Box((0, 0, 0), (1, 1, 1)), marker="ball"),)}, "", "must be a mocap body"
+    yield (
+        {"resets": (RandomPose("upper", Box((0, 0, 0), (1, 1, 1))),)},
+        "",
+        "must have a free joint",
+    )
+    yield (
+        {"resets": (RandomGoal("g", Box((0, 0, 0), (1, 1, 1)), marker="ball"),)},
+        "",
+        "must be a mocap body",
+    )
     yield {"resets": (RandomChoice("k", 2, fixed=2),)}, "", "must be 0 .. 1, got 2"
-    motor = TOY.replace('<position name="elbow" joint="elbow" kp="20" kv="1" ctrlrange="-2 2"/>',
-                        '<motor name="elbow" joint="elbow"/>')
+    motor = TOY.replace(
+        '<position name="elbow" joint="elbow" kp="20" kv="1" ctrlrange="-2 2"/>',
+        '<motor name="elbow" joint="elbow"/>',
+    )
     yield {"scene": Text(motor), "action": Delta(step=0.1)}, "action", "must be a position actuator"
     yield {"scene": Text(motor), "action": Normalized()}, "action", "needs a ctrlrange"
-    yield {"action": Delta(step=0.1, overrides=(("elbo", 0.1, 0.1),))}, "action", "did you mean 'elbow'"
-    many = tuple(Negative(name=str(i), signal=Distance(TIP, Goal("goal")), weight=i) for i in range(3))
+    yield (
+        {"action": Delta(step=0.1, overrides=(("elbo", 0.1, 0.1),))},
+        "action",
+        "did you mean 'elbow'",
+    )
+    many = tuple(
+        Negative(name=str(i), signal=Distance(TIP, Goal("goal")), weight=i) for i in range(3)
+    )
     yield {"rewards": many}, "", "unknown goal 'goal'"
 
 
@@ -141,8 +248,10 @@ def test_a_task_that_does_not_fit_names_the_term_and_the_repair(changes, term, m
 
 
 def test_a_task_has_at_most_64_signals():
-    rewards = tuple(Negative(name=str(i), signal=Height(TIP), when=(Above(Distance(TIP, Fixed_(i)), 0),))
-                    for i in range(64))
+    rewards = tuple(
+        Negative(name=str(i), signal=Height(TIP), when=(Above(Distance(TIP, Fixed_(i)), 0),))
+        for i in range(64)
+    )
     with pytest.raises(TaskError, match="at most 64 signals, got 65"):
         compile_task(toy(rewards=rewards))
 
@@ -170,7 +279,7 @@ def test_unknown_tasks_and_options_are_named():
 
 
 def explode(sims, sim):
-    sims.core.state[sim, 1 + sims.model.nq:1 + sims.model.nq + 2] = 1e9
+    sims.core.state[sim, 1 + sims.model.nq : 1 + sims.model.nq + 2] = 1e9
 
 
 def test_a_diverged_simulation_is_truncated_reset_and_disturbs_no_other(tmp_path, monkeypatch):
@@ -200,15 +309,19 @@ def test_a_diverged_simulation_is_truncated_reset_and_disturbs_no_other(tmp_path
 
 def test_a_mujoco_error_ends_the_episode_of_its_simulation_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    xml = TOY.replace('<option timestep="0.002"/>', '<option timestep="0.002"/><size memory="40K"/>')
-    pile = "".join(f'<body pos="0 2 {1 + 0.3 * i}"><freejoint/><geom type="box" size=".1 .1 .1"/></body>'
-                   for i in range(14))
+    xml = TOY.replace(
+        '<option timestep="0.002"/>', '<option timestep="0.002"/><size memory="40K"/>'
+    )
+    pile = "".join(
+        f'<body pos="0 2 {1 + 0.3 * i}"><freejoint/><geom type="box" size=".1 .1 .1"/></body>'
+        for i in range(14)
+    )
     xml = xml.replace('<body name="marker"', pile + '<body name="marker"')
     sims = Simulations(toy(scene=Text(xml)), 3)
     state = sims.core.state
     qpos = 1 + 16
     for i in range(14):  # simulation 1: all boxes into one another on the floor
-        state[1, qpos + 7 * i:qpos + 7 * i + 3] = (0, 2, 0.1 + 1e-3 * i)
+        state[1, qpos + 7 * i : qpos + 7 * i + 3] = (0, 2, 0.1 + 1e-3 * i)
     sims.step()
     assert sims.truncations.tolist() == [False, True, False]
     assert sims.core.log()["physics_resets"] == 1
@@ -230,8 +343,14 @@ def test_a_restored_simulation_goes_on_bit_for_bit(task):
         out = []
         for action in actions:
             sims.step(action)
-            out.append((sims.observations.copy(), sims.rewards.copy(), sims.terminals.copy(),
-                        sims.truncations.copy()))
+            out.append(
+                (
+                    sims.observations.copy(),
+                    sims.rewards.copy(),
+                    sims.terminals.copy(),
+                    sims.truncations.copy(),
+                )
+            )
         return [np.array(column) for column in zip(*out, strict=True)]
 
     run(sims, rng.uniform(-1, 1, (140, 4, nu)))
@@ -294,12 +413,19 @@ def test_a_forked_child_goes_on_from_the_same_states_and_so_does_the_parent():
 
 
 def test_a_process_that_never_closes_exits_cleanly():
-    code = ("import mujoco, sys; sys.path.insert(0, 'tests'); from harness import Simulations\n"
-            "import os\nsims = Simulations('reach', 8, 3); sims.step(0.1)\n"
-            "pid = os.fork()\nsims.step(0.1)\n"
-            "if pid: assert os.waitpid(pid, 0)[1] == 0\n")
-    done = subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(os.path.dirname(__file__)),
-                          capture_output=True, timeout=120, check=False)
+    code = (
+        "import mujoco, sys; sys.path.insert(0, 'tests'); from harness import Simulations\n"
+        "import os\nsims = Simulations('reach', 8, 3); sims.step(0.1)\n"
+        "pid = os.fork()\nsims.step(0.1)\n"
+        "if pid: assert os.waitpid(pid, 0)[1] == 0\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
 
@@ -351,8 +477,13 @@ def test_making_and_closing_does_not_leak():
 
 def test_buffers_are_written_in_place():
     sims = Simulations("reach", 3)
-    arrays = (sims.observations, sims.rewards, sims.terminals, sims.truncations,
-              sims.final_observations)
+    arrays = (
+        sims.observations,
+        sims.rewards,
+        sims.terminals,
+        sims.truncations,
+        sims.final_observations,
+    )
     pointers = [array.ctypes.data for array in arrays]
     for _ in range(160):
         sims.step(0.1)
@@ -365,6 +496,6 @@ def test_data_is_a_copy_of_one_simulation():
     sims.step(0.4)
     data = mujoco.MjData(sims.model)
     sims.core.data(1, data)
-    assert np.array_equal(data.qpos, sims.core.state[1, 1:1 + sims.model.nq])
+    assert np.array_equal(data.qpos, sims.core.state[1, 1 : 1 + sims.model.nq])
     data.qpos[:] = 0
     assert sims.core.state[1, 1] != 0

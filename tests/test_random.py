@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from harness import Simulations, toy
-
 from lerobot_puffer._core import philox_block
+
 from lerobot_puffer.terms import Box, Field, GoalPosition, RandomChoice, RandomGoal, Sector
 
 ONES = 0xFFFFFFFF
@@ -15,8 +15,11 @@ ONES = 0xFFFFFFFF
     [  # kat_vectors of Random123 1.14 (Salmon et al., SC 2011)
         ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
         ((ONES,) * 4, (ONES,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
-         (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
     ],
 )
 def test_philox_equals_its_published_vectors(counter, key, expected):
@@ -24,8 +27,10 @@ def test_philox_equals_its_published_vectors(counter, key, expected):
 
 
 def goals(region, n=4000):
-    task = toy(resets=(RandomGoal("goal", region, marker="marker"),),
-               observations=(GoalPosition(name="goal", goal="goal"),))
+    task = toy(
+        resets=(RandomGoal("goal", region, marker="marker"),),
+        observations=(GoalPosition(name="goal", goal="goal"),),
+    )
     return Simulations(task, n).observations
 
 
@@ -53,8 +58,10 @@ def test_choices_are_uniform_and_can_be_fixed():
     from lerobot_puffer.terms import OneHot
 
     def draws(fixed):
-        task = toy(resets=(RandomChoice("k", 3, fixed=fixed),),
-                   observations=(OneHot(name="k", choice="k"),))
+        task = toy(
+            resets=(RandomChoice("k", 3, fixed=fixed),),
+            observations=(OneHot(name="k", choice="k"),),
+        )
         return Simulations(task, 3000).observations
 
     free = draws(None)
@@ -74,8 +81,9 @@ def test_noise_is_normal_with_its_scale():
 
 def test_streams_and_seeds_differ_and_repeat():
     region = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    task = toy(resets=(RandomGoal("goal", region),),
-               observations=(GoalPosition(name="goal", goal="goal"),))
+    task = toy(
+        resets=(RandomGoal("goal", region),), observations=(GoalPosition(name="goal", goal="goal"),)
+    )
     first = Simulations(task, 100, seed=1).observations
     assert len(np.unique(first)) == 300
     assert not np.isin(Simulations(task, 100, seed=2).observations, first).any()

@@ -5,10 +5,18 @@ import numpy as np
 import pytest
 from harness import STATE, Simulations, toy
 
-from lerobot_puffer.signals import Above, Below, Fixed, Height, JointPosition, Site, Distance
+from lerobot_puffer.signals import Above, Below, Distance, Fixed, Height, JointPosition, Site
 from lerobot_puffer.tasks import REGISTRY
 from lerobot_puffer.terms import (
-    Absolute, Delta, Field, Negative, Normalized, RandomJoints, Success, SuccessBonus, TargetError,
+    Absolute,
+    Delta,
+    Field,
+    Negative,
+    Normalized,
+    RandomJoints,
+    Success,
+    SuccessBonus,
+    TargetError,
     TimeFraction,
 )
 
@@ -29,8 +37,13 @@ def control(compiled, data, action):
     step, leash = np.full((2, model.nu), [[term.step], [term.leash]])
     for name, one_step, one_leash in term.overrides:
         step[model.actuator(name).id], leash[model.actuator(name).id] = one_step, one_leash
-    low, high = np.maximum(low, model.jnt_range[joint, 0]), np.minimum(high, model.jnt_range[joint, 1])
-    return np.clip(np.clip(data.ctrl + step * np.clip(action, -1, 1), q - leash, q + leash), low, high)
+    low, high = (
+        np.maximum(low, model.jnt_range[joint, 0]),
+        np.minimum(high, model.jnt_range[joint, 1]),
+    )
+    return np.clip(
+        np.clip(data.ctrl + step * np.clip(action, -1, 1), q - leash, q + leash), low, high
+    )
 
 
 def loop(compiled, state, actions):
@@ -66,8 +79,10 @@ def test_step_matches_mj_step_bitwise(task, threads, persistent):
         for (state, observation), (row, data) in zip(seen, expected, strict=True):
             assert np.array_equal(state[i], row)
             if forces is not None:
-                assert np.array_equal(observation[i, forces.slice],
-                                      np.clip(data.actuator_force, forces.low, forces.high))
+                assert np.array_equal(
+                    observation[i, forces.slice],
+                    np.clip(data.actuator_force, forces.low, forces.high),
+                )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -78,8 +93,14 @@ def test_trajectories_do_not_depend_on_threads_batch_or_persistence(task):
         out = []
         for _ in range(170):
             sims.step(rng.uniform(-1, 1, (64, sims.actions.shape[1]))[:num_envs])
-            out.append((sims.observations[:4].copy(), sims.rewards[:4].copy(),
-                        sims.terminals[:4].copy(), sims.truncations[:4].copy()))
+            out.append(
+                (
+                    sims.observations[:4].copy(),
+                    sims.rewards[:4].copy(),
+                    sims.terminals[:4].copy(),
+                    sims.truncations[:4].copy(),
+                )
+            )
         return [np.array(column) for column in zip(*out, strict=True)]
 
     expected = run(4, 1, False)
@@ -113,8 +134,15 @@ def test_float32_and_float64_buffers_hold_the_same_numbers():
         assert np.array_equal(wide.rewards.astype(np.float32), narrow.rewards)
 
 
-@pytest.mark.parametrize("action", [Absolute(), Normalized(), Delta(step=0.1),
-                                    Delta(step=0.2, leash=0.05, overrides=(("elbow", 0.5, 1.0),))])
+@pytest.mark.parametrize(
+    "action",
+    [
+        Absolute(),
+        Normalized(),
+        Delta(step=0.1),
+        Delta(step=0.2, leash=0.05, overrides=(("elbow", 0.5, 1.0),)),
+    ],
+)
 def test_actions_become_controls(action):
     sims = Simulations(toy(action=action, substeps=3), 1)
     rng = np.random.default_rng(4)
@@ -130,9 +158,11 @@ def test_actions_become_controls(action):
 
 
 def test_a_delta_starts_from_where_the_joint_stands():
-    task = toy(action=Delta(step=0.1), observations=(
-        TargetError(name="error"), Field(name="ctrl", field="ctrl")),
-        resets=(RandomJoints(("shoulder", "elbow"), (0.4, -0.3), noise=0.2),))
+    task = toy(
+        action=Delta(step=0.1),
+        observations=(TargetError(name="error"), Field(name="ctrl", field="ctrl")),
+        resets=(RandomJoints(("shoulder", "elbow"), (0.4, -0.3), noise=0.2),),
+    )
     sims = Simulations(task, 50)
     assert (sims.part("error") == 0).all()
     assert np.ptp(sims.part("ctrl")[:, 0]) > 0.3
@@ -140,8 +170,11 @@ def test_a_delta_starts_from_where_the_joint_stands():
 
 
 def ended(autoreset, **changes):
-    task = toy(observations=(Field(name="qpos", field="qpos"), TimeFraction(name="time")),
-               episode_length=5, **changes)
+    task = toy(
+        observations=(Field(name="qpos", field="qpos"), TimeFraction(name="time")),
+        episode_length=5,
+        **changes,
+    )
     return Simulations(task, 3, autoreset=autoreset)
 
 
@@ -190,8 +223,12 @@ def test_truncation_as_terminal_sets_both_flags():
 
 
 def test_success_must_hold_and_ends_the_episode():
-    task = toy(rewards=(SuccessBonus(weight=2.0),), action=Delta(step=0.2), substeps=20,
-               success=Success((Above(JointPosition("elbow"), 0.5),), hold=3))
+    task = toy(
+        rewards=(SuccessBonus(weight=2.0),),
+        action=Delta(step=0.2),
+        substeps=20,
+        success=Success((Above(JointPosition("elbow"), 0.5),), hold=3),
+    )
     sims = Simulations(task, 1, autoreset="disabled")
     above = 0
     for _ in range(100):
@@ -207,9 +244,12 @@ def test_success_must_hold_and_ends_the_episode():
 
 
 def test_failure_ends_the_episode_without_success():
-    task = toy(action=Delta(step=0.2), substeps=20,
-               failure=(Below(JointPosition("elbow"), -0.5),),
-               success=Success((Above(JointPosition("elbow"), 1.0),)))
+    task = toy(
+        action=Delta(step=0.2),
+        substeps=20,
+        failure=(Below(JointPosition("elbow"), -0.5),),
+        success=Success((Above(JointPosition("elbow"), 1.0),)),
+    )
     sims = Simulations(task, 1)
     for _ in range(100):
         sims.step([0.0, -1.0])
@@ -220,8 +260,9 @@ def test_failure_ends_the_episode_without_success():
 
 
 def test_rewards_and_observations_see_the_new_state():
-    task = toy(rewards=(Negative(name="d", signal=Distance(Site("tip"), Fixed((0, 0, 0)))),),
-               substeps=5)
+    task = toy(
+        rewards=(Negative(name="d", signal=Distance(Site("tip"), Fixed((0, 0, 0)))),), substeps=5
+    )
     sims = Simulations(task, 1)
     for _ in range(20):
         sims.step([0.7, -0.9])
@@ -234,9 +275,13 @@ def test_rewards_and_observations_see_the_new_state():
 
 
 def test_the_log_holds_means_over_ended_episodes():
-    task = toy(rewards=(Negative(name="h", signal=Height(Site("tip"))),
-                        Negative(name="q", signal=JointPosition("elbow"), weight=3.0)),
-               episode_length=4)
+    task = toy(
+        rewards=(
+            Negative(name="h", signal=Height(Site("tip"))),
+            Negative(name="q", signal=JointPosition("elbow"), weight=3.0),
+        ),
+        episode_length=4,
+    )
     sims = Simulations(task, 2)
     totals = np.zeros(2)
     for step in range(8):
