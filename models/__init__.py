@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent
 
 
 def path(name: str) -> Path:
@@ -18,8 +18,8 @@ def path(name: str) -> Path:
     Raises:
         FileNotFoundError: the package has no such file; the message lists those of its folder.
     """
-    file = _ROOT / name
+    file = ROOT / name
     if not file.is_file():
-        known = ", ".join(sorted(p.relative_to(_ROOT).as_posix() for p in _ROOT.rglob("*.xml")))
+        known = ", ".join(sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.xml")))
         raise FileNotFoundError(f"model file must be one of {known}; got {name!r}")
     return file

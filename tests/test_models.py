@@ -236,6 +236,20 @@ def test_objects_settle_and_stay(table):
     np.testing.assert_allclose(data.qpos, settled, rtol=0, atol=1e-5)
 
 
+def test_model_without_visuals_steps_the_same(table):
+    bare = SO101_TABLE.compile(visual=False)
+    assert bare.ngeom < 20
+    assert (bare.nbody, bare.nsite, bare.ncam) == (table.nbody, table.nsite, table.ncam)
+    actions = np.load(DATA / "so101_free_space.npz", allow_pickle=False)["action"][1]
+    one, two = mujoco.MjData(table), mujoco.MjData(bare)
+    for action in actions:
+        one.ctrl[:] = two.ctrl[:] = action
+        mujoco.mj_step(table, one)
+        mujoco.mj_step(bare, two)
+    np.testing.assert_array_equal(one.qpos, two.qpos)
+    np.testing.assert_array_equal(one.qvel, two.qvel)
+
+
 def test_gripper_holds_a_cube():
     scene = Scene(
         objects=(Object("cube", "cube", (0.25, 0.0, 0.6125)),),
