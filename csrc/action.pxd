@@ -12,10 +12,10 @@ cdef inline double clip(double x, double low, double high) noexcept nogil:
     return high if x > high else x
 
 cdef inline double action_absolute(const Action* a, double x) noexcept nogil:
-    return clip(x, a.low, a.high)
+    return clip(x * a.scale + a.offset, a.low, a.high)
 
 cdef inline double action_normalized(const Action* a, double x) noexcept nogil:
-    return a.low + 0.5 * (clip(x, -1, 1) + 1) * (a.high - a.low)
+    return clip(clip(x, -1, 1) * a.scale + a.offset, a.low, a.high)
 
 cdef inline double action_delta(const Action* a, double x, const mjData* d) noexcept nogil:
     cdef double target = d.ctrl[a.actuator] + a.scale * clip(x, -1, 1)
@@ -37,10 +37,10 @@ cdef inline void apply_action(const Program* p, const real* action, mjData* d) n
             d.ctrl[a.actuator] = action_delta(a, x, d)
 
 cdef inline void hold_targets(const Program* p, mjData* d) noexcept nogil:
-    """At reset, a delta's target is where its joint stands."""
+    """At reset, the target of a position actuator is where its joint stands."""
     cdef const Action* a
     cdef int i
     for i in range(p.naction_row):
         a = &p.action[i]
-        if a.kind == ACTION_DELTA:
+        if a.joint >= 0:
             d.ctrl[a.actuator] = clip(d.qpos[a.joint], a.low, a.high)

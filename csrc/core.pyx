@@ -292,7 +292,10 @@ cdef class Core:
                              f"{row}; nothing was stepped")
 
     def evaluate(self, ids):
-        """Start episodes from the states that stand in `state`, after one mj_forward each."""
+        """Go on from the states that stand in `state`, after one mj_forward each.
+
+        Success and statistics start anew; the steps of `episode`, the goals and the generators stay.
+        """
         self._open()
         self._apply(self._ids(ids), evaluate_double if self.double_precision else evaluate_float)
 

@@ -6,7 +6,7 @@ from random cimport normal
 from signal cimport position, world_axis
 
 cdef inline double finish(const Observation* o, Episode* e, double x) noexcept nogil:
-    x = x * o.scale
+    x = x * o.scale + o.offset
     if o.noise > 0:
         x = x + o.noise * normal(e)
     return clip(x, o.low, o.high)

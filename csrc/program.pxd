@@ -107,10 +107,11 @@ ctypedef struct Action:            # how one actuator gets its control
     int kind
     int source                     # element of the action
     int actuator
-    int joint                      # qpos address of its joint, -1: none
-    double low, high               # range of the control (rad)
-    double scale                   # largest move of the target a step (DELTA, rad)
-    double leash                   # largest |target - joint position| (DELTA, rad)
+    int joint                      # qpos address of a position actuator's joint, else -1
+    double low, high               # range of the control (rad or m)
+    double offset                  # control at 0 (ABSOLUTE, NORMALIZED)
+    double scale                   # control a unit; largest move of the target a step (DELTA)
+    double leash                   # largest |target - joint position| (DELTA)
 
 ctypedef struct Observation:       # `size` elements of the row, from `dest`
     int kind
@@ -121,8 +122,9 @@ ctypedef struct Observation:       # `size` elements of the row, from `dest`
     int relative                   # 1: position a minus position b
     Point a, b
     double axis[3]
-    double low, high               # clip, after scale and noise
+    double low, high               # clip, after scale, offset and noise
     double scale
+    double offset
     double noise                   # standard deviation, after scale
 
 ctypedef struct Reward:

@@ -143,7 +143,7 @@ cdef inline void reset_simulation(const Program* p, const mjModel* m, mjData* d,
 
 cdef inline void evaluate_simulation(const Program* p, const mjModel* m, mjData* d, int sim,
                                      real* observations) noexcept nogil:
-    """Start an episode from the state as it stands, after one forward."""
+    """Go on from the state and the step count as they stand, after one forward."""
     cdef Episode* e = p.episode + sim
     cdef double* memory = p.memory + <size_t>sim * p.nmemory
     cdef double values[MAX_SIGNALS]
@@ -154,7 +154,6 @@ cdef inline void evaluate_simulation(const Program* p, const mjModel* m, mjData*
     read_signals(p, m, d, memory, values)
     begin_progress(p, memory, values)
     e.done = 0
-    e.steps = 0
     e.hold = p.success_count and hold(p, p.success_first, p.success_count, values)
     success = e.hold >= p.hold
     e.succeeded = success

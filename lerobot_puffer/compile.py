@@ -42,10 +42,11 @@ class _Compiler:
 
     def __init__(self, task: t.Task) -> None:
         self.task = task
-        self.model = task.scene.compile()
+        self.model = task.scene.compile(visual=False)
         self.term = "the task"
         self.signals = SignalCompiler(self.model)
         self.levels: list[dict] = []
+        self.actions: list[dict] = []
         self.layout: list[Entry] = []
 
     def compile(self) -> CompiledTask:
@@ -55,7 +56,7 @@ class _Compiler:
         for reset in task.resets:
             resets += self._within(type(reset).__name__, self._reset, reset)
         signals = self._within("signals", self.signals.collect, _signals(task))
-        actions = self._within("action", self._actions)
+        self.actions = actions = self._within("action", self._actions)
         observations: list[dict] = []
         for term in task.observations:
             observations += self._within(f"observation {term.name!r}", self._observation, term)
@@ -74,7 +75,8 @@ class _Compiler:
             reset=rows("reset", resets),
             ids=np.array(self.signals.ids, np.int32),
             geom_sets=self.signals.geom_sets, init=_initial(model),
-            nobs=nobs, naction=len(actions), nmemory=self.signals.nmemory, substeps=task.substeps,
+            nobs=nobs, naction=1 + max(row["source"] for row in actions),
+            nmemory=self.signals.nmemory, substeps=task.substeps,
             refresh=self.signals.refresh, episode_length=task.episode_length,
             hold=task.success.hold if task.success else 1,
             terminate=bool(task.success and task.success.terminate),
@@ -124,38 +126,78 @@ class _Compiler:
     # ----------------------------------------------------------------------- terms
 
     def _actions(self) -> list[dict]:
+        """A row for every actuator; coupled ones share an element of the action."""
         model, action = self.model, self.task.action
         if model.nu == 0:
             raise self._error("the model has no actuators")
-        rows = []
-        overrides = {}
+        coupled = self._coupled(action)
+        elements: dict[object, int] = {}
+        steps = {}
         if isinstance(action, t.Delta):
-            overrides = {find(model, "actuator", name): rest for name, *rest in action.overrides}
+            steps = {find(model, "actuator", name): rest for name, *rest in action.overrides}
+        rows = []
         for i in range(model.nu):
-            low, high = model.actuator_ctrlrange[i] if model.actuator_ctrllimited[i] else (
-                -_INF, _INF)
-            row: dict = {"kind": KINDS["action"][snake(type(action).__name__)], "source": i,
-                   "actuator": i, "joint": -1}
-            hinged = model.actuator_trntype[i] == _ON_JOINT
-            if hinged:
-                joint = model.actuator_trnid[i, 0]
-                row["joint"] = model.jnt_qposadr[joint]
+            low, high = (model.actuator_ctrlrange[i] if model.actuator_ctrllimited[i]
+                         else (-_INF, _INF))
+            couple, start, end = coupled.get(i, (i, low, high))
+            row: dict = {"kind": KINDS["action"][snake(type(action).__name__)], "actuator": i,
+                         "source": elements.setdefault(couple, len(elements)), "joint": -1}
             name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_ACTUATOR, i)
-            if isinstance(action, t.Normalized) and not np.isfinite([low, high]).all():
-                raise self._error(f"actuator {name!r} needs a ctrlrange for Normalized actions")
-            if isinstance(action, t.Delta):
-                if not hinged or model.actuator_biasprm[i, 1] >= 0:
+            if model.actuator_trntype[i] == _ON_JOINT and model.actuator_biasprm[i, 1] < 0:
+                row["joint"] = model.jnt_qposadr[model.actuator_trnid[i, 0]]
+            if isinstance(action, t.Absolute):
+                row |= {"offset": start, "scale": end - start} if i in coupled else {"scale": 1.0}
+            elif isinstance(action, t.Normalized):
+                if not np.isfinite([start, end]).all():
+                    raise self._error(f"actuator {name!r} needs a ctrlrange for Normalized actions")
+                row |= {"offset": 0.5 * (start + end), "scale": 0.5 * (end - start)}
+            else:
+                if row["joint"] < 0:
                     raise self._error(f"actuator {name!r} must be a position actuator on a joint "
                                       "for Delta actions; use Normalized or Absolute")
-                row["scale"], row["leash"] = overrides.get(i, (action.step, action.leash))
+                joint = model.actuator_trnid[i, 0]
                 if model.jnt_limited[joint]:
                     low = max(low, model.jnt_range[joint, 0])
                     high = min(high, model.jnt_range[joint, 1])
+                row["scale"], row["leash"] = steps.get(i, (action.step, action.leash))
+                if isinstance(couple, t.Coupled):
+                    row["scale"], row["leash"] = couple.step * (end - start), _INF
             rows.append(row | {"low": low, "high": high})
         return rows
 
+    def _coupled(self, action: t.Action) -> dict[int, tuple[t.Coupled, float, float]]:
+        """Actuator id -> its couple and the controls at both ends."""
+        found: dict[int, tuple[t.Coupled, float, float]] = {}
+        for couple in action.coupled:
+            if not len(couple.actuators) == len(couple.low) == len(couple.high) > 0:
+                raise self._error(f"low and high must be one an actuator, got {couple}")
+            for name, low, high in zip(couple.actuators, couple.low, couple.high, strict=True):
+                actuator = find(self.model, "actuator", name)
+                if actuator in found:
+                    raise self._error(f"actuator {name!r} is coupled twice")
+                found[actuator] = (couple, low, high)
+        return found
+
     def _observation(self, term: t.Observation) -> list[dict]:
         """Rows of a term; appends its entry to the layout."""
+        start = sum(entry.size for entry in self.layout)
+        terms = term.terms if isinstance(term, t.Joined) else (term,)
+        found: list[dict] = []
+        units = []
+        for part in terms:
+            unit, part_rows = self._part(part, start + sum(row["size"] for row in found))
+            units.append(unit)
+            found += part_rows
+        if not found:
+            raise self._error("Joined needs at least one term")
+        self.layout.append(Entry(
+            term.name, start, sum(row["size"] for row in found),
+            ", ".join(dict.fromkeys(units)), min(row["low"] for row in found),
+            max(row["high"] for row in found)))
+        return found
+
+    def _part(self, term: t.Part, dest: int) -> tuple[str, list[dict]]:
+        """Unit and rows of a term that is not joined, from element `dest` of the row."""
         kind, limits, unit = _OBSERVE[type(term)]
         parts: list[tuple[int, dict]] = []  # size and what the kernel reads
         if isinstance(term, t.Field):
@@ -176,8 +218,8 @@ class _Compiler:
             offset, count = self.signals.choice(term.choice)
             parts = [(count, {"first": offset})]
         elif isinstance(term, t.TargetError):
-            if any(self.model.actuator_trntype != _ON_JOINT):
-                raise self._error("TargetError needs every actuator on a joint")
+            if any(row["joint"] < 0 for row in self.actions):
+                raise self._error("TargetError needs position actuators on joints")
             parts = [(self.model.nu, {"first": 0})]
         elif isinstance(term, t.SignalValue):
             parts = [(1, {"first": self.signals.index[term.signal]})]
@@ -188,15 +230,13 @@ class _Compiler:
         low, high = term.clip if term.clip is not None else limits
         if not low < high:
             raise self._error(f"clip must be (low, high) with low < high, got {term.clip}")
-        start = dest = sum(entry.size for entry in self.layout)
-        rows = []
+        part_rows = []
         for size, row in parts:
-            rows.append(row | {"kind": KINDS["observe"][kind], "dest": dest, "size": size,
-                               "low": low, "high": high, "scale": term.scale,
-                               "noise": term.noise})
+            part_rows.append(row | {
+                "kind": KINDS["observe"][kind], "dest": dest, "size": size, "low": low,
+                "high": high, "scale": term.scale, "offset": term.offset, "noise": term.noise})
             dest += size
-        self.layout.append(Entry(term.name, start, dest - start, unit, low, high))
-        return rows
+        return unit, part_rows
 
     def _runs(self, term: t.Field) -> Iterator[tuple[int, int]]:
         """(first, size) of the contiguous parts of a field."""
@@ -333,4 +373,6 @@ def _signals(task: t.Task) -> Iterator[s.Signal]:
         elif not isinstance(term, t.SuccessBonus):
             conditions += term.when
     yield from (condition.signal for condition in conditions)
-    yield from (term.signal for term in task.observations if isinstance(term, t.SignalValue))
+    for observation in task.observations:
+        parts = observation.terms if isinstance(observation, t.Joined) else (observation,)
+        yield from (part.signal for part in parts if isinstance(part, t.SignalValue))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -86,6 +87,11 @@ class CompiledTask:
     layout: tuple[Entry, ...]
     goals: dict[str, int]
     choices: dict[str, tuple[int, int]]
+
+    @cached_property
+    def visual_model(self) -> mujoco.MjModel:
+        """The model to draw: as `model`, with the geoms that collide with nothing."""
+        return self.task.scene.compile()
 
     @property
     def control_timestep(self) -> float:

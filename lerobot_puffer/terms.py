@@ -19,8 +19,8 @@ from lerobot_puffer.signals import Axis, Condition, Point, Signal, Vec3
 class SceneLike(Protocol):
     """Anything that compiles to a model: `Scene`, `Mjcf`, `Reference`, or a user's own class."""
 
-    def compile(self) -> mujoco.MjModel:
-        """The compiled model."""
+    def compile(self, visual: bool = True) -> mujoco.MjModel:
+        """The compiled model; with visual False it may leave out what collides with nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,33 @@ class Success:
 
 
 @dataclass(frozen=True)
+class Coupled:
+    """Several actuators that one element of the action drives, as the fingers of a gripper.
+
+    Attributes:
+      actuators: their names.
+      low, high: the control of each at 0 and at 1 (`Absolute`), or at -1 and at 1 (`Normalized`).
+      step: the share of high - low that `Delta` moves at most in a step.
+    """
+
+    actuators: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    step: float = 0.25
+
+
+@dataclass(frozen=True)
 class Absolute:
     """The action is the actuators' control itself (rad), clipped to their ctrlrange."""
+
+    coupled: tuple[Coupled, ...] = ()
 
 
 @dataclass(frozen=True)
 class Normalized:
     """-1..1 spans each actuator's ctrlrange."""
+
+    coupled: tuple[Coupled, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +85,7 @@ class Delta:
     step: float
     leash: float = math.inf
     overrides: tuple[tuple[str, float, float], ...] = ()
+    coupled: tuple[Coupled, ...] = ()
 
 
 Action = Absolute | Normalized | Delta
@@ -75,19 +96,20 @@ Action = Absolute | Normalized | Delta
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """What is done to every element of an observation term: x * scale + noise, then the clip.
+    """What is done to an observation term's elements: x * scale + offset + noise, then the clip.
 
     Attributes:
       name: key of the term in the layout and in dict observations.
       clip: elements are clipped to this (low, high), which is their range in the space; None for
         the term's own range, which is unbounded where it has none.
-      scale: factor.
+      scale: factor. offset: added after it.
       noise: standard deviation of Gaussian noise, in scaled units.
     """
 
     name: str
     clip: tuple[float, float] | None = None
     scale: float = 1.0
+    offset: float = 0.0
     noise: float = 0.0
 
 
@@ -152,10 +174,21 @@ class TimeFraction(Scaling):
     """Steps done over the episode's length (1,), 0..1; its kernel is `observe_time`."""
 
 
-Observation = (
+Part = (
     Field | Position | AxisDirection | GoalPosition | OneHot | TargetError | SignalValue
     | TimeFraction
 )
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Terms under one name, one after the other."""
+
+    name: str
+    terms: tuple[Part, ...]
+
+
+Observation = Part | Joined
 
 
 # ------------------------------------------------------------------ rewards

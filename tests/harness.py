@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-from lerobot_puffer._core import Core
 
+from lerobot_puffer._core import Core
 from lerobot_puffer.compile import CompiledTask, compile_task
 from lerobot_puffer.signals import Height, Site
 from lerobot_puffer.tasks import make_task
@@ -50,7 +50,7 @@ class Text:
     def __init__(self, xml: str = TOY) -> None:
         self.xml = xml
 
-    def compile(self) -> mujoco.MjModel:
+    def compile(self, visual: bool = True) -> mujoco.MjModel:
         return mujoco.MjModel.from_xml_string(self.xml)
 
 

@@ -235,6 +235,13 @@ def bad_tasks():
         "action",
         "did you mean 'elbow'",
     )
+    from lerobot_puffer.terms import Absolute, Coupled, Joined
+
+    pair = Coupled(("shoulder", "elbow"), (0.0, 0.0), (1.0, 1.0))
+    yield {"action": Absolute(coupled=(pair, pair))}, "action", "coupled twice"
+    uneven = Coupled(("shoulder", "elbow"), (0.0,), (1.0, 1.0))
+    yield {"action": Absolute(coupled=(uneven,))}, "action", "must be one an actuator"
+    yield {"observations": (Joined("j", ()),)}, "", "at least one term"
     many = tuple(
         Negative(name=str(i), signal=Distance(TIP, Goal("goal")), weight=i) for i in range(3)
     )

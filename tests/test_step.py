@@ -31,7 +31,7 @@ def control(compiled, data, action):
     if isinstance(term, Absolute):
         return np.clip(action, low, high)
     if isinstance(term, Normalized):
-        return low + 0.5 * (np.clip(action, -1, 1) + 1) * (high - low)
+        return np.clip(np.clip(action, -1, 1) * 0.5 * (high - low) + 0.5 * (low + high), low, high)
     joint = model.actuator_trnid[:, 0]
     q = data.qpos[model.jnt_qposadr[joint]]
     step, leash = np.full((2, model.nu), [[term.step], [term.leash]])

@@ -8,10 +8,10 @@ import mujoco
 import numpy as np
 import pytest
 from harness import STATE, Simulations, toy
-from lerobot_puffer._core import KINDS
 
 from lerobot_puffer import compile as compile_module
 from lerobot_puffer import signals, terms
+from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile_signals import snake
 from lerobot_puffer.signals import (
     Above,
@@ -32,13 +32,18 @@ from lerobot_puffer.signals import (
     Speed,
 )
 from lerobot_puffer.terms import (
+    Absolute,
     AxisDirection,
     Box,
+    Coupled,
+    Delta,
     Field,
     Gaussian,
     GoalPosition,
     Indicator,
+    Joined,
     Negative,
+    Normalized,
     OneHot,
     Position,
     RandomChoice,
@@ -151,6 +156,8 @@ def test_actuator_force_and_sensors_are_of_the_last_substep_and_zero_after_a_res
 def test_scale_noise_and_clip_come_in_that_order():
     value, data, _ = observed(Field(name="x", field="qpos", scale=2.0, clip=(-0.5, 0.6)))
     assert np.array_equal(value, np.clip(2 * data.qpos, -0.5, 0.6))
+    value, data, _ = observed(Field(name="x", field="qpos", scale=2.0, offset=0.5))
+    assert np.array_equal(value, 2 * data.qpos + 0.5)
     noisy, data, _ = observed(Field(name="x", field="qpos", noise=100.0, clip=(-0.5, 0.6)))
     assert noisy.min() == -0.5 and noisy.max() == 0.6
 
@@ -368,3 +375,45 @@ def test_random_joints_and_poses_start_where_they_should():
     yaw = 2 * np.arctan2(q[:, 15], q[:, 12])
     assert np.allclose(np.linalg.norm(q[:, 12:16], axis=1), 1)
     assert -0.5 <= yaw.min() < -0.45 and 0.45 < yaw.max() <= 0.5
+
+
+def test_joined_terms_share_a_name():
+    term = Joined(
+        "both",
+        (
+            Field(name="a", field="qpos", of=("elbow",), clip=(-2.0, 2.0)),
+            Position(name="b", point=Site("tip"), clip=(-1.0, 3.0)),
+        ),
+    )
+    value, data, sims = observed(term)
+    assert np.array_equal(value, [data.qpos[1], *data.site("tip").xpos])
+    (entry,) = sims.compiled.layout
+    assert (entry.name, entry.start, entry.size, entry.low, entry.high) == ("both", 0, 4, -2, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "expected"),
+    [
+        (Absolute, 0.25, (-0.5, 0.5)),
+        (Absolute, 1.5, (1.5, -2.0)),  # clipped to the ctrlrange
+        (Normalized, 0.0, (0.0, 0.0)),
+        (Normalized, -3.0, (-1.0, 1.0)),
+    ],
+)
+def test_coupled_actuators_share_an_element_of_the_action(kind, x, expected):
+    fingers = Coupled(("shoulder", "elbow"), low=(-1.0, 1.0), high=(1.0, -1.0))
+    task = toy(action=kind(coupled=(fingers,)), observations=(Field(name="c", field="ctrl"),))
+    sims = Simulations(task)
+    assert sims.actions.shape == (1, 1)
+    sims.step(x)
+    assert np.allclose(sims.observations[0], expected, atol=1e-15)
+
+
+def test_a_delta_moves_coupled_actuators_by_a_share_of_their_range():
+    fingers = Coupled(("elbow",), low=(1.0,), high=(-1.0,), step=0.1)
+    task = toy(
+        action=Delta(step=0.3, coupled=(fingers,)), observations=(Field(name="c", field="ctrl"),)
+    )
+    sims = Simulations(task)
+    sims.step([0.5, 1.0])
+    assert np.allclose(sims.observations[0], (0.15, -0.2), atol=1e-15)
