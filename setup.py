@@ -50,12 +50,12 @@ def extensions() -> list[Extension]:
     library = next(root.glob("libmujoco.so.*"), None)
     if library is None:
         raise SystemExit(f"building needs a MuJoCo library for Linux, and {root} has none")
-    headers = [str(path) for path in sorted(Path("csrc").glob("*.pxd"))]
+    included = [str(path) for path in sorted(Path("csrc").glob("*.px[di]"))]
     return [
         Extension(
             f"lerobot_puffer._{source.stem}",
             [source.as_posix()],
-            depends=headers,
+            depends=included,
             include_dirs=[str(root / "include")],
             library_dirs=[str(root)],
             extra_compile_args=DEBUG_FLAGS if DEBUG else RELEASE_FLAGS,
@@ -69,7 +69,10 @@ def extensions() -> list[Extension]:
 
 
 setup(
-    packages=[*find_packages(include=["lerobot_puffer", "lerobot_puffer.*"]), "lerobot_puffer.models"],
+    packages=[
+        *find_packages(include=["lerobot_puffer", "lerobot_puffer.*"]),
+        "lerobot_puffer.models",
+    ],
     package_dir={"lerobot_puffer.models": "models"},
     ext_modules=cythonize(
         extensions(),

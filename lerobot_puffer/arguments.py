@@ -8,7 +8,6 @@ import os
 import numpy as np
 
 
-
 def default_threads() -> int:
     """Threads where none are asked for: every usable CPU, but one in a worker process."""
     if multiprocessing.parent_process() is not None:

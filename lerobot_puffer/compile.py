@@ -134,7 +134,7 @@ class _Compiler:
         elements: dict[object, int] = {}
         steps = {}
         if isinstance(action, t.Delta):
-            steps = {find(model, "actuator", name): rest for name, *rest in action.overrides}
+            steps = {self._actuator(joint): rest for joint, *rest in action.overrides}
         rows = []
         for i in range(model.nu):
             low, high = (model.actuator_ctrlrange[i] if model.actuator_ctrllimited[i]
@@ -142,7 +142,7 @@ class _Compiler:
             couple, start, end = coupled.get(i, (i, low, high))
             row: dict = {"kind": KINDS["action"][snake(type(action).__name__)], "actuator": i,
                          "source": elements.setdefault(couple, len(elements)), "joint": -1}
-            name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_ACTUATOR, i)
+            name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_ACTUATOR, i) or i
             if model.actuator_trntype[i] == _ON_JOINT and model.actuator_biasprm[i, 1] < 0:
                 row["joint"] = model.jnt_qposadr[model.actuator_trnid[i, 0]]
             if isinstance(action, t.Absolute):
@@ -169,14 +169,23 @@ class _Compiler:
         """Actuator id -> its couple and the controls at both ends."""
         found: dict[int, tuple[t.Coupled, float, float]] = {}
         for couple in action.coupled:
-            if not len(couple.actuators) == len(couple.low) == len(couple.high) > 0:
-                raise self._error(f"low and high must be one an actuator, got {couple}")
-            for name, low, high in zip(couple.actuators, couple.low, couple.high, strict=True):
-                actuator = find(self.model, "actuator", name)
+            if not len(couple.joints) == len(couple.low) == len(couple.high) > 0:
+                raise self._error(f"low and high must be one a joint, got {couple}")
+            for joint, low, high in zip(couple.joints, couple.low, couple.high, strict=True):
+                actuator = self._actuator(joint)
                 if actuator in found:
-                    raise self._error(f"actuator {name!r} is coupled twice")
+                    raise self._error(f"joint {joint!r} is coupled twice")
                 found[actuator] = (couple, low, high)
         return found
+
+    def _actuator(self, joint: str) -> int:
+        """Id of the actuator on a joint: published models do not always name theirs."""
+        model = self.model
+        drives = (model.actuator_trntype == _ON_JOINT) & (
+            model.actuator_trnid[:, 0] == find_joint(model, joint))
+        if drives.sum() != 1:
+            raise self._error(f"joint {joint!r} must have one actuator, got {drives.sum()}")
+        return int(drives.argmax())
 
     def _observation(self, term: t.Observation) -> list[dict]:
         """Rows of a term; appends its entry to the layout."""

@@ -42,3 +42,22 @@ SO101 = Robot(
     home=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     end_effector="gripperframe",
 )
+
+_VX300S_JOINTS = (
+    "waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate",
+    "left_finger", "right_finger",
+)
+_ALOHA_JOINTS = tuple(
+    f"vx300s_{arm}/{joint}" for arm in ("left", "right") for joint in _VX300S_JOINTS
+)
+
+ALOHA = Robot(
+    name="ALOHA",
+    file="aloha/aloha.xml",
+    joints=_ALOHA_JOINTS,
+    actuators=_ALOHA_JOINTS,
+    grippers=tuple(joint for joint in _ALOHA_JOINTS if joint.endswith("_finger")),
+    # the closed fingers' joints are slides, m; 0.02239 leaves no gap and no overlap between them
+    home=(0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.02239, -0.02239) * 2,
+    end_effector="vx300s_right/grasp",
+)

@@ -70,7 +70,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Distance:
-    """Distance of two points along `axes`, m: "xyz" in space, "xy" over the table, "z" in height."""
+    """Distance of two points along `axes`, m: "xyz" in space, "xy" in the plane, "z" in height."""
 
     a: Point
     b: Point

@@ -46,12 +46,12 @@ class Coupled:
     """Several actuators that one element of the action drives, as the fingers of a gripper.
 
     Attributes:
-      actuators: their names.
+      joints: the joints that they drive.
       low, high: the control of each at 0 and at 1 (`Absolute`), or at -1 and at 1 (`Normalized`).
       step: the share of high - low that `Delta` moves at most in a step.
     """
 
-    actuators: tuple[str, ...]
+    joints: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
     step: float = 0.25
@@ -76,10 +76,11 @@ class Delta:
     """The action moves the target of each position actuator.
 
     Attributes:
-      step: largest move a step, rad; a pair (actuator name, rad) in `overrides` replaces it.
+      step: largest move a step, rad.
       leash: largest distance of the target from the joint, rad; keeps it from winding up against
         an obstacle.
-      overrides: (actuator, step, leash) of actuators that differ, as a gripper's.
+      overrides: (joint, step, leash) of joints that differ, as a gripper's.
+      coupled: as in the other modes.
     """
 
     step: float

@@ -240,7 +240,7 @@ def bad_tasks():
     pair = Coupled(("shoulder", "elbow"), (0.0, 0.0), (1.0, 1.0))
     yield {"action": Absolute(coupled=(pair, pair))}, "action", "coupled twice"
     uneven = Coupled(("shoulder", "elbow"), (0.0,), (1.0, 1.0))
-    yield {"action": Absolute(coupled=(uneven,))}, "action", "must be one an actuator"
+    yield {"action": Absolute(coupled=(uneven,))}, "action", "must be one a joint"
     yield {"observations": (Joined("j", ()),)}, "", "at least one term"
     many = tuple(
         Negative(name=str(i), signal=Distance(TIP, Goal("goal")), weight=i) for i in range(3)
@@ -427,7 +427,7 @@ def test_a_process_that_never_closes_exits_cleanly():
         "if pid: assert os.waitpid(pid, 0)[1] == 0\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
         cwd=os.path.dirname(os.path.dirname(__file__)),
         capture_output=True,
         timeout=120,

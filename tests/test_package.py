@@ -1,5 +1,6 @@
 """The package as others get it: sdist, wheel, a clean environment, an import that is light."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -12,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-# one worker, which builds the archives once
-pytestmark = pytest.mark.xdist_group("package")
-
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md",
            "CONTRIBUTING.md", "Makefile", "csrc", "lerobot_puffer", "models", "tests", "tools")
@@ -23,7 +21,7 @@ HEAVY = ("torch", "pufferlib", "stable_baselines3", "matplotlib", "imageio", "pa
 
 
 def python(executable, code, folder):
-    """Run code in a process of its own, in a folder outside the checkout; return what it printed."""
+    """Run code in a process of its own, outside the checkout; return what it printed."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([str(executable), "-c", code], cwd=folder, env=env, text=True,
                           capture_output=True)
@@ -31,31 +29,46 @@ def python(executable, code, folder):
     return done.stdout.strip()
 
 
+def once(tmp_path_factory, name, make):
+    """Return the only file of a folder that the first of several test workers makes."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / name).exists():
+            (root / f"{name}.part").mkdir(exist_ok=True)
+            make(root / f"{name}.part")
+            (root / f"{name}.part").rename(root / name)
+    (file,) = (root / name).iterdir()
+    return file
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
     """The source archive, made from a copy so that nothing is left in the checkout."""
     pytest.importorskip("build", reason="building needs the extra dev")
     pytest.importorskip("Cython", reason="building needs the extra dev")
-    folder = tmp_path_factory.mktemp("sdist")
     unwanted = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / "tree" / name, ignore=unwanted)
-        else:
-            (folder / "tree").mkdir(exist_ok=True)
-            shutil.copy(ROOT / name, folder / "tree" / name)
-    subprocess.run([sys.executable, "-m", "build", "--sdist", "--no-isolation", "-o", folder,
-                    folder / "tree"], check=True, capture_output=True)
-    return next(folder.glob("lerobot_puffer-*.tar.gz"))
+
+    def make(folder):
+        tree = tmp_path_factory.mktemp("tree")
+        for name in SOURCES:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, tree / name, ignore=unwanted)
+            else:
+                shutil.copy(ROOT / name, tree / name)
+        subprocess.run([sys.executable, "-m", "build", "--sdist", "--no-isolation", "-o", folder,
+                        tree], check=True, capture_output=True)
+
+    return once(tmp_path_factory, "sdist", make)
 
 
 @pytest.fixture(scope="module")
 def wheel(sdist, tmp_path_factory):
     """The wheel that the source archive builds."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps",
-                    "--no-index", "-w", folder, sdist], check=True)
-    return next(folder.glob("lerobot_puffer-*.whl"))
+    return once(tmp_path_factory, "wheel", lambda folder: subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps",
+         "--no-index", "-w", folder, sdist], check=True))
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,16 @@ VERSIONS = ("3.11", "3.12")
 # setuptools 81 drops pkg_resources, which pufferlib's dependencies import
 SETUPTOOLS = "setuptools>=77,<81"
 BUILD_TOOLS = (SETUPTOOLS, "wheel", "cython>=3.1", "mujoco==4.0.0")
+EVERYTHING = ".[train,render,dev]"
 PUFFERLIB = "pufferlib==3.0.0"
 # the environments under study: the tests compare with their recorded and their own models
 REFERENCE = "lerobothackathonenv==0.2.0"
+# what the compiled modules and a wheel of this package are made from
+COMPILED = ("csrc/*", "setup.py")
+PACKAGED = (
+    *(f"lerobot_puffer/**/*.{suffix}" for suffix in ("py", "pyi", "ini")),
+    *(f"models/**/*.{suffix}" for suffix in ("py", "xml")),
+)
 TEST_TOOLS = ("psutil", "pytest", "pytest-timeout", "pytest-xdist")
 
 PROBE = """
@@ -88,10 +95,14 @@ def find_python() -> str:
         version, lacks = probe(python)
         if version in VERSIONS and not lacks:
             return python
-        tried.append(f"  {python}: " + (f"Python {version}" if version else "does not run")
-                     + (f" without {lacks}" if lacks else ""))
+        tried.append(
+            f"  {python}: "
+            + (f"Python {version}" if version else "does not run")
+            + (f" without {lacks}" if lacks else "")
+        )
     raise InstallError(
-        f"needs Python {wanted} with venv and headers; tried\n" + "\n".join(tried)
+        f"needs Python {wanted} with venv and headers; tried\n"
+        + "\n".join(tried)
         + "\ninstall one (Debian: apt-get install python3-dev python3-venv),"
         + " or say where it is: make install PYTHON=/path/to/python3.11"
     )
@@ -129,8 +140,13 @@ def run(what: str, command: list[str], env: dict[str, str] | None = None) -> Non
     print(f"{what} ...", end="", flush=True)
     start = time.monotonic()
     done = subprocess.run(
-        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
+        command,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
     print(f" {time.monotonic() - start:.0f} s" if done.returncode == 0 else " failed", flush=True)
     if done.returncode:
@@ -221,14 +237,26 @@ def pufferlib_wheel(version: str) -> Path:
     if not list(folder.glob(f"pufferlib-*-{tag}-*.whl")):
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
-            (scratch / "sitecustomize.py").write_text("import builtins\nbuiltins.c_extension_paths = []\n")
-            env = {key: value for key, value in os.environ.items() if key not in ("DEBUG", "NO_TRAIN")}
-            env |= {"NO_OCEAN": "1", "PYTHONPATH": name, "MAX_JOBS": str(os.cpu_count() or 1)}
-            env["PATH"] = without_nvcc(f"{MAIN / 'bin'}{os.pathsep}{os.environ['PATH']}", scratch)
+            (scratch / "sitecustomize.py").write_text(
+                "import builtins\nbuiltins.c_extension_paths = []\n"
+            )
+            path = without_nvcc(f"{MAIN / 'bin'}{os.pathsep}{os.environ['PATH']}", scratch)
+            env = os.environ | {"NO_OCEAN": "1", "PYTHONPATH": name, "PATH": path}
+            for variable in ("DEBUG", "NO_TRAIN"):
+                env.pop(variable, None)
             built = scratch / "wheel"
             run(
                 f"{PUFFERLIB}: building its wheel",
-                pip(MAIN, "wheel", "--no-build-isolation", "--no-deps", "-w", str(built), PUFFERLIB),
+                pip(
+                    MAIN,
+                    "wheel",
+                    "--no-cache-dir",
+                    "--no-build-isolation",
+                    "--no-deps",
+                    "-w",
+                    str(built),
+                    PUFFERLIB,
+                ),
                 env,
             )
             folder.mkdir(parents=True, exist_ok=True)
@@ -237,8 +265,8 @@ def pufferlib_wheel(version: str) -> Path:
     return next(folder.glob(f"pufferlib-*-{tag}-*.whl"))
 
 
-def clear_copies(folder: Path) -> None:
-    """Remove what an earlier build copied into a build folder, except its compiled modules.
+def clear_copies(folder: Path, compiled: bool) -> None:
+    """Remove what an earlier build copied into a build folder, with the compiled modules or not.
 
     setuptools packs whatever lies there, also a module that the checkout has no more.
     """
@@ -246,8 +274,13 @@ def clear_copies(folder: Path) -> None:
         if path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()
-        elif path.suffix != ".so":
+        elif compiled or path.suffix != ".so":
             path.unlink()
+
+
+def fresh_build(stale: bool, **extra: str) -> dict[str, str]:
+    """Return the environment of a build; Cython by itself trusts times, which a copy may keep."""
+    return os.environ | ({"CYTHON_FORCE_REGEN": "1"} if stale else {}) | extra
 
 
 def install_main() -> None:
@@ -256,28 +289,31 @@ def install_main() -> None:
     version = make_venv(MAIN)
     stamps = Stamps(MAIN)
     packages = digest(version, metadata(), CONSTRAINTS, Path(__file__))
-    compiled = digest(version, *files("csrc/*", "setup.py"))
-    built = [
-        list((ROOT / "lerobot_puffer").glob(f"_{source.stem}.cpython-{version.replace('.', '')}-*"))
-        for source in ROOT.glob("csrc/*.pyx")
-    ]
+    compiled = digest(version, *files(*COMPILED))
+    tag = f"cpython-{version.replace('.', '')}"
+    modules = [ROOT / "lerobot_puffer" / f"_{path.stem}" for path in ROOT.glob("csrc/*.pyx")]
+    built = [list(path.parent.glob(f"{path.name}.{tag}-*.so")) for path in modules]
+    stale = not stamps.fresh("compiled", compiled) or not all(built)
+    if stale:
+        for module in (path for paths in built for path in paths):
+            module.unlink()
     if not stamps.fresh("packages", packages):
+        constrained = ("install", "-c", str(CONSTRAINTS))
         run(
             "torch and the build tools (minutes the first time)",
-            pip(MAIN, "install", "-c", str(CONSTRAINTS), *BUILD_TOOLS, "numpy<2", "torch"),
+            pip(MAIN, *constrained, *BUILD_TOOLS, "numpy<2", "torch"),
         )
+        wheel = str(pufferlib_wheel(version))
         run(
-            "lerobot_puffer[train,render,dev] and what it needs (minutes the first time)",
-            pip(
-                MAIN, "install", "-c", str(CONSTRAINTS), "--no-build-isolation",
-                SETUPTOOLS, str(pufferlib_wheel(version)), "-e", ".[train,render,dev]",
-            ),
+            "lerobot_puffer with every extra, and what it needs (minutes the first time)",
+            pip(MAIN, *constrained, "--no-build-isolation", SETUPTOOLS, wheel, "-e", EVERYTHING),
+            fresh_build(stale),
         )
         run(REFERENCE, pip(MAIN, "install", "--no-deps", REFERENCE))
         stamps.set("packages", packages)
-    elif not stamps.fresh("compiled", compiled) or not all(built):
+    elif stale:
         command = [str(MAIN / "bin" / "python"), "setup.py", "build_ext", "--inplace"]
-        run("compiled modules", command)
+        run("compiled modules", command, fresh_build(stale))
     stamps.set("compiled", compiled)
 
 
@@ -290,15 +326,18 @@ def install_latest() -> None:
         run(LATEST.name, [base, "-m", "venv", "--clear", str(LATEST)])
     stamps = Stamps(LATEST)
     packages = digest(version, metadata(), Path(__file__))
-    package = digest(version, metadata(), *files("csrc/*", "setup.py", "lerobot_puffer/**/*.*", "models/**/*.*"))
+    compiled = digest(version, *files(*COMPILED))
+    package = digest(compiled, metadata(), *files(*PACKAGED))
     if stamps.fresh("packages", packages) and stamps.fresh("package", package):
         return
+    stale = not stamps.fresh("compiled", compiled)
     with tempfile.TemporaryDirectory() as folder:
         for copies in (ROOT / "build").glob("lib.*"):
-            clear_copies(copies)
+            clear_copies(copies, compiled=stale)
         run(
             "wheel of this package",
             pip(MAIN, "wheel", "--no-build-isolation", "--no-deps", "-w", folder, "."),
+            fresh_build(stale),
         )
         wheel = next(Path(folder).glob("lerobot_puffer-*.whl"))
         if not stamps.fresh("packages", packages):
@@ -311,6 +350,7 @@ def install_latest() -> None:
             "this package from its wheel",
             pip(LATEST, "install", "--force-reinstall", "--no-deps", str(wheel)),
         )
+    stamps.set("compiled", compiled)
     stamps.set("packages", packages)
     stamps.set("package", package)
 
@@ -318,11 +358,16 @@ def install_latest() -> None:
 def build_debug() -> None:
     """Build the package with bounds checks and sanitizers into build/debug/lib."""
     install_latest()
-    library = ROOT / "build" / "debug" / "lib"
-    clear_copies(library)
+    base = ROOT / "build" / "debug"
+    base.mkdir(parents=True, exist_ok=True)
+    stamps = Stamps(base)
+    compiled = digest(probe(str(MAIN / "bin" / "python"))[0], *files(*COMPILED))
+    stale = not stamps.fresh("compiled", compiled)
+    clear_copies(base / "lib", compiled=stale)
     command = [str(MAIN / "bin" / "python"), "setup.py", "build"]
-    command += ["--build-base", "build/debug", "--build-lib", str(library)]
-    run("this package with sanitizers", command, os.environ | {"LEROBOT_PUFFER_DEBUG": "1"})
+    command += ["--build-base", str(base), "--build-lib", str(base / "lib")]
+    run("this package with sanitizers", command, fresh_build(stale, LEROBOT_PUFFER_DEBUG="1"))
+    stamps.set("compiled", compiled)
 
 
 def main() -> int:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lerobot_puffer.names import close
 from lerobot_puffer.tasks.lerobot_goal_place import lerobot_goal_place
 from lerobot_puffer.tasks.lerobot_reach import lerobot_reach
 from lerobot_puffer.tasks.reach import reach
 from lerobot_puffer.terms import Task
-from lerobot_puffer.names import close
-
 
 REGISTRY: dict[str, Callable[..., Task]] = {
     "lerobot_reach": lerobot_reach,

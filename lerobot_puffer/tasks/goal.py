@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from lerobot_puffer.names import close
 from lerobot_puffer.signals import Vec3
 from lerobot_puffer.terms import Box
-from lerobot_puffer.names import close
 
 
 def check_goal(goal: dict | None, allowed: Iterable[str]) -> dict:

@@ -10,7 +10,14 @@ from lerobot_puffer.signals import Chosen, Distance, Goal
 from lerobot_puffer.tasks.goal import at, check_goal
 from lerobot_puffer.tasks.lerobot_reach import STATE
 from lerobot_puffer.terms import (
-    Absolute, Box, GoalPosition, Negative, OneHot, RandomChoice, RandomGoal, Task,
+    Absolute,
+    Box,
+    GoalPosition,
+    Negative,
+    OneHot,
+    RandomChoice,
+    RandomGoal,
+    Task,
 )
 
 OBJECTS = ("milk_0", "bread_1", "cereal_2")

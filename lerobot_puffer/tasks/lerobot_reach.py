@@ -6,7 +6,13 @@ from lerobot_puffer.scene import SO101_REFERENCE, SO101_TABLE
 from lerobot_puffer.signals import Distance, Goal, Site
 from lerobot_puffer.tasks.goal import at, check_goal
 from lerobot_puffer.terms import (
-    Absolute, Field, Gaussian, Observation, Position, RandomGoal, Task,
+    Absolute,
+    Field,
+    Gaussian,
+    Observation,
+    Position,
+    RandomGoal,
+    Task,
 )
 
 GRIPPER = Site("gripperframe")

@@ -9,8 +9,19 @@ from lerobot_puffer.scene import SO101_EMPTY, Gains, Physics
 from lerobot_puffer.signals import Below, Distance, Goal, Site
 from lerobot_puffer.tasks.goal import at, check_goal
 from lerobot_puffer.terms import (
-    Delta, Field, GoalPosition, Position, RandomGoal, RandomJoints, Sector, Success, SuccessBonus,
-    Tanh, TargetError, Task, TimeFraction,
+    Delta,
+    Field,
+    GoalPosition,
+    Position,
+    RandomGoal,
+    RandomJoints,
+    Sector,
+    Success,
+    SuccessBonus,
+    Tanh,
+    TargetError,
+    Task,
+    TimeFraction,
 )
 
 GRIPPER = Site("gripperframe")
