@@ -1,0 +1,107 @@
+"""What the single and the vector Gymnasium environment share: a float64 core and its spaces.
+
+`gym.py` has the single environment, `gym_vector.py` the vector one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import gymnasium
+import mujoco
+import numpy as np
+
+from lerobot_puffer._core import Core
+from lerobot_puffer.compile import compile_task
+from lerobot_puffer.tasks import make_task
+from lerobot_puffer.terms import Task
+
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+MAX_FPS = 50
+_SEEDS = 2**64
+
+Observation = dict[str, np.ndarray]
+Autoreset = Literal["same_step", "next_step", "disabled"]
+
+
+class Batch:
+    """A `Core` with float64 buffers, and what Gymnasium wants to know of its task.
+
+    Args:
+      task: name of a registered task, or a `Task`.
+      assets, goal: options of registered tasks, as `make_task` takes them.
+      num_envs, num_threads, autoreset: as `Core` takes them.
+      episode_length: steps to the time limit in place of the task's own, None to keep that.
+
+    Attributes:
+      observation_space: a Dict of float64 Boxes, in the order of the layout, so that flattening
+        gives the row that PufferLib sees.
+      action_space: Box(-1, 1, (nu,), float64).
+      actions, observations, final_observations, rewards, terminals, truncations: the core's
+        buffers, one row an environment.
+    """
+
+    def __init__(
+        self, task: str | Task, assets: str, goal: dict[str, Any] | None, num_envs: int,
+        num_threads: int, autoreset: Autoreset, episode_length: int | None = None,
+    ) -> None:
+        task = make_task(task, assets, goal)
+        if episode_length is not None:
+            task = replace(task, episode_length=episode_length)
+        self.compiled = compile_task(task)
+        self.has_success = task.success is not None
+        self._slices = [(entry.name, entry.slice) for entry in self.compiled.layout]
+        n, nobs, nu = num_envs, self.compiled.tables.nobs, self.compiled.tables.naction
+        self.observation_space = gymnasium.spaces.Dict(OrderedDict(
+            (entry.name, gymnasium.spaces.Box(entry.low, entry.high, (entry.size,), np.float64))
+            for entry in self.compiled.layout))
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (nu,), np.float64)
+        self.actions = np.zeros((n, nu))
+        self.observations = np.zeros((n, nobs))
+        self.final_observations = np.zeros((n, nobs))
+        self.rewards = np.zeros(n)
+        self.terminals = np.zeros(n, bool)
+        self.truncations = np.zeros(n, bool)
+        self.core = Core(self.compiled, n, num_threads, autoreset=autoreset, double_precision=True)
+        self.core.bind(self.actions, self.observations, self.final_observations, self.rewards,
+                       self.terminals, self.truncations)
+        self.episode = self.core.episode
+
+    @property
+    def render_fps(self) -> int:
+        """Frames a second of a video with one frame a step: real time, slowed down to 50."""
+        return max(1, min(MAX_FPS, round(1 / self.compiled.control_timestep)))
+
+    def split(self, rows: np.ndarray) -> Observation:
+        """The parts of observation rows (..., nobs), as views."""
+        return {name: rows[..., part] for name, part in self._slices}
+
+    def take(self, actions: np.ndarray | Sequence, shape: tuple[int, ...]) -> None:
+        """Copy actions into the core's buffer.
+
+        Raises:
+          ValueError: they are not numbers of this shape.
+        """
+        try:
+            array = np.asarray(actions)
+        except ValueError as error:  # a ragged list
+            raise ValueError(f"an action must be numbers {shape}, got {actions!r}") from error
+        if array.shape != shape or array.dtype.kind not in "fiu":
+            raise ValueError(f"an action must be numbers {shape}, got {array.dtype} {array.shape}")
+        self.actions[:] = array
+
+    def seed(self, seeds: Sequence[int], ids: Sequence[int]) -> None:
+        """Start the generators of environments `ids` at (seed, 0).
+
+        Raises:
+          ValueError: a seed is not a whole number of 0 .. 2**64 - 1.
+        """
+        for seed in seeds:
+            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not (
+                    0 <= seed < _SEEDS):
+                raise ValueError(f"a seed must be a whole number of 0 .. 2**64 - 1, got {seed!r}")
+        self.core.seed(np.array(seeds, np.uint64), np.zeros(len(seeds), np.uint32),
+                       np.asarray(ids, np.int32))
