@@ -57,8 +57,8 @@ class AlohaScene(Scene):
             # attaching puts the arm's prefix before all its names
             spec.camera(f"vx300s_{side}/wrist").name = f"{side}_wrist"
             for geom in spec.geoms:
-                if geom.name.startswith(f"vx300s_{side}/"):
-                    geom.contype, geom.conaffinity = own, 1 | other
+                if geom.name.startswith(f"vx300s_{side}/") and geom.conaffinity & 16:
+                    geom.contype, geom.conaffinity = own, geom.conaffinity | other
         if self.mocap:
             _weld_hands(spec)
         return spec
