@@ -1,91 +1,24 @@
 """The batch of simulations: its lifetime, its buffers, its calls.
 
-MuJoCo's batch owns the threads and the state rows; `mjb_apply` runs the functions of step.pxd on
+MuJoCo's batch owns the threads and the state rows; batch.pxd runs the functions of step.pxd on
 every simulation without the GIL. The tables they read are filled by `lerobot_puffer/compile.py`.
 """
 import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t, uint8_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from action cimport real
+from batch cimport (evaluate_double, evaluate_float, reset_double, reset_float, step_batch_double,
+                    step_batch_float)
 from mujoco cimport *
 from program cimport *
-from quiet cimport install_warning_handler, set_quiet
+from quiet cimport install_warning_handler
 from random cimport philox
-from step cimport evaluate_simulation, reset_simulation, step_simulation
 
 cdef extern from "unistd.h" nogil:
     int getpid()
-
-cdef void step_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    set_quiet(1)
-    step_simulation(p, m, d, sim, <float*>p.actions)
-    set_quiet(0)
-
-cdef void step_double(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    set_quiet(1)
-    step_simulation(p, m, d, sim, <double*>p.actions)
-    set_quiet(0)
-
-cdef void reset_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    reset_simulation(p, m, d, sim, <float*>p.observations)
-
-cdef void reset_double(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    reset_simulation(p, m, d, sim, <double*>p.observations)
-
-cdef void evaluate_float(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    evaluate_simulation(p, m, d, sim, <float*>p.observations)
-
-cdef void evaluate_double(const mjModel* m, mjData* d, int sim, void* arg) noexcept nogil:
-    cdef Program* p = <Program*>arg
-    evaluate_simulation(p, m, d, sim, <double*>p.observations)
-
-cdef inline int first_nonfinite(const real* x, int n, int width) noexcept nogil:
-    """The first row with a number that is not finite, or -1."""
-    cdef size_t i, size = <size_t>n * width
-    cdef double zero = 0
-    for i in range(size):
-        zero += x[i] * 0
-    if zero == 0:
-        return -1
-    for i in range(size):
-        if not isfinite(x[i]):
-            return <int>(i // width)
-    return -1
-
-cdef inline void settle_failures(Program* p, mjfBatchFunc step) noexcept nogil:
-    """End the episodes of the simulations in which MuJoCo raised an error; it kept their states."""
-    cdef const int* status = mjb_status(p.batch)
-    cdef int sim, count = 0
-    set_quiet(0)  # an error leaves its callback before the callback does this
-    for sim in range(p.nsim):
-        if status[sim]:
-            p.failed[count] = sim
-            count += 1
-    p.settling = 1
-    mjb_apply(p.batch, p.failed, count, step, p, 1)
-    p.settling = 0
-
-cdef int step_batch_float(Program* p) noexcept nogil:
-    cdef int row = first_nonfinite(<float*>p.actions, p.nsim, p.naction)
-    if row < 0 and mjb_apply(p.batch, NULL, p.nsim, step_float, p, 1):
-        settle_failures(p, step_float)
-    return row
-
-cdef int step_batch_double(Program* p) noexcept nogil:
-    cdef int row = first_nonfinite(<double*>p.actions, p.nsim, p.naction)
-    if row < 0 and mjb_apply(p.batch, NULL, p.nsim, step_double, p, 1):
-        settle_failures(p, step_double)
-    return row
 
 if mj_version() != mjVERSION_HEADER:
     raise ImportError(
@@ -163,6 +96,8 @@ cdef class Core:
         p.nstate = t.init.shape[0]
         p.nobs, p.naction, p.nmemory = t.nobs, t.naction, t.nmemory
         p.substeps, p.refresh = t.substeps, t.refresh
+        p.stages = t.stages
+        p.nbody, p.ngeom, p.nsite = t.seen
         p.episode_length, p.hold, p.terminate = t.episode_length, t.hold, t.terminate
         p.nlast_signal, p.ncontact_signal = t.nlast_signal, t.ncontact_signal
         p.nsignal, p.nreward, p.nreset = len(t.signal), len(t.reward), len(t.reset)
@@ -184,7 +119,8 @@ cdef class Core:
         p.episode = <Episode*>calloc(num_envs, sizeof(Episode))
         p.memory = <double*>calloc(<size_t>num_envs * max(p.nmemory, 1), sizeof(double))
         p.failed = <int*>calloc(num_envs, sizeof(int))
-        if p.episode == NULL or p.memory == NULL or p.failed == NULL:
+        p.seen = <mjModel*>calloc(1, sizeof(mjModel))
+        if p.episode == NULL or p.memory == NULL or p.failed == NULL or p.seen == NULL:
             raise MemoryError(f"no memory for {num_envs} environments")
 
     cdef void* _table(self, name) except? NULL:
@@ -231,6 +167,9 @@ cdef class Core:
             memcpy(mjb_state(batch), mjb_state(p.batch),
                    <size_t>p.nsim * p.nstate * sizeof(double))
         p.batch = batch
+        p.seen[0] = mjb_model(batch)[0]
+        if not p.refresh & (REFRESH_CONTACTS | REFRESH_VELOCITIES):
+            p.seen.nbody, p.seen.ngeom, p.seen.nsite = p.nbody, p.ngeom, p.nsite
         self.owner = getpid()
         return 0
 
@@ -294,7 +233,7 @@ cdef class Core:
     def evaluate(self, ids):
         """Go on from the states that stand in `state`, after one mj_forward each.
 
-        Success and statistics start anew; the steps of `episode`, the goals and the generators stay.
+        Success and statistics start anew; the steps of `episode`, goals and generators stay.
         """
         self._open()
         self._apply(self._ids(ids), evaluate_double if self.double_precision else evaluate_float)
@@ -403,3 +342,4 @@ cdef class Core:
         free(self.program.episode)
         free(self.program.memory)
         free(self.program.failed)
+        free(self.program.seen)

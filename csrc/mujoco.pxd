@@ -16,12 +16,16 @@ cdef extern from "mujoco/mujoco.h" nogil:
 
     ctypedef struct mjOption:
         double timestep
+        int integrator
 
     ctypedef struct mjModel:
         mjtSize nq
         mjtSize nv
         mjtSize nu
         mjtSize na
+        mjtSize nbody
+        mjtSize ngeom
+        mjtSize nsite
         mjtSize nsensor
         mjtSize nsensordata
         mjOption opt
@@ -59,8 +63,28 @@ cdef extern from "mujoco/mujoco.h" nogil:
     int mjOBJ_GEOM
     int mjOBJ_SITE
 
+    int mjINT_EULER
+
+    ctypedef mjtNum (*mjfTime)() noexcept nogil
+    mjfTime mjcb_time              # clock of mjData.timer, NULL: none
+
     int mj_version()
     void mj_step(const mjModel* m, mjData* d)
+    void mj_checkPos(const mjModel* m, mjData* d)
+    void mj_checkVel(const mjModel* m, mjData* d)
+    void mj_checkAcc(const mjModel* m, mjData* d)
+    void mj_makeM(const mjModel* m, mjData* d)
+    void mj_factorM(const mjModel* m, mjData* d)
+    void mj_makeConstraint(const mjModel* m, mjData* d)
+    void mj_island(const mjModel* m, mjData* d)
+    void mj_projectConstraint(const mjModel* m, mjData* d)
+    void mj_transmission(const mjModel* m, mjData* d)
+    void mj_fwdVelocity(const mjModel* m, mjData* d)
+    void mj_fwdActuation(const mjModel* m, mjData* d)
+    void mj_fwdAcceleration(const mjModel* m, mjData* d)
+    void mj_fwdConstraint(const mjModel* m, mjData* d)
+    void mj_Euler(const mjModel* m, mjData* d)
+    void mj_implicit(const mjModel* m, mjData* d)
     void mj_forward(const mjModel* m, mjData* d)
     void mj_kinematics(const mjModel* m, mjData* d)
     void mj_comPos(const mjModel* m, mjData* d)

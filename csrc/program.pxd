@@ -6,7 +6,7 @@ The kernels that read them: random.pxd, signal.pxd, action.pxd, observe.pxd, rew
 reset.pxd. Start reading at `step_one` in core.pyx.
 """
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from mujoco cimport mjBatch
+from mujoco cimport mjBatch, mjModel
 
 cdef enum:
     MAX_SIGNALS = 64               # values of one step live on the stack; one bit each in `touch`
@@ -176,6 +176,9 @@ ctypedef struct Program:
     int nobs, naction, nmemory
     int substeps
     int refresh                    # REFRESH_* bits
+    int stages                     # 1: substeps call the stages of mj_step that this model has
+    int nbody, ngeom, nsite        # frames that terms read lie below these ids
+    mjModel* seen                  # the batch's model with only these; for mj_kinematics
     int autoreset
     int episode_length             # steps, 0: no limit
     int truncation_as_terminal

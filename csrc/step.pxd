@@ -22,18 +22,44 @@ cdef inline int warnings(const mjData* d) noexcept nogil:
         total += d.warning[i].number
     return total
 
+cdef inline void substep(const mjModel* m, mjData* d) noexcept nogil:
+    """mj_step bit for bit, without sensors, cameras, lights, flexes, tendons and energy."""
+    mj_checkPos(m, d)
+    mj_checkVel(m, d)
+    mj_kinematics(m, d)
+    mj_comPos(m, d)
+    mj_makeM(m, d)
+    mj_factorM(m, d)
+    mj_collision(m, d)
+    mj_makeConstraint(m, d)
+    mj_island(m, d)
+    mj_projectConstraint(m, d)
+    mj_transmission(m, d)
+    mj_fwdVelocity(m, d)
+    mj_fwdActuation(m, d)
+    mj_fwdAcceleration(m, d)
+    mj_fwdConstraint(m, d)
+    mj_checkAcc(m, d)
+    if m.opt.integrator == mjINT_EULER:
+        mj_Euler(m, d)
+    else:
+        mj_implicit(m, d)
+
 cdef inline bint advance(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
     """Run the substeps; False if the simulation diverged."""
     cdef int before = warnings(d)
     cdef int _i
     for _i in range(p.substeps):
-        mj_step(m, d)
+        if p.stages:
+            substep(m, d)
+        else:
+            mj_step(m, d)
     return warnings(d) == before and not bad(d.qpos, m.nq) and not bad(d.qvel, m.nv)
 
 cdef inline void refresh(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
     """Bring the derived fields that the terms read up to the new state."""
     if p.refresh & REFRESH_KINEMATICS:
-        mj_kinematics(m, d)
+        mj_kinematics(p.seen, d)
     if p.refresh & REFRESH_CONTACTS:
         mj_collision(m, d)
     if p.refresh & REFRESH_VELOCITIES:

@@ -77,7 +77,8 @@ class _Compiler:
             geom_sets=self.signals.geom_sets, init=_initial(model),
             nobs=nobs, naction=1 + max(row["source"] for row in actions),
             nmemory=self.signals.nmemory, substeps=task.substeps,
-            refresh=self.signals.refresh, episode_length=task.episode_length,
+            refresh=self.signals.refresh, stages=self._stages(observations),
+            seen=tuple(self.signals.seen.values()), episode_length=task.episode_length,
             hold=task.success.hold if task.success else 1,
             terminate=bool(task.success and task.success.terminate),
             nlast_signal=self.signals.count(s.ContactForce),
@@ -88,6 +89,18 @@ class _Compiler:
                             self.signals.choices)
 
     # ------------------------------------------------------------ names and numbers
+
+    def _stages(self, observations: list[dict]) -> bool:
+        """Whether the core's `substep` does for this task what mj_step does."""
+        model = self.model
+        reads_sensors = any(
+            row["kind"] == KINDS["observe"]["field"]
+            and row["source"] == KINDS["field"]["sensordata"] for row in observations)
+        return not (
+            model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
+            or model.opt.enableflags or model.opt.disableflags
+            or model.ntendon or model.nflex or model.nplugin or model.na or model.nhistory
+            or model.nplastic or reads_sensors)
 
     def _error(self, message: str) -> TaskError:
         return TaskError(f"task {self.task.name!r}, {self.term}: {message}")

@@ -27,6 +27,7 @@ class SignalCompiler:
       index: signal -> row. conditions: rows of that table.
       ids: bodies of `Chosen` points. geom_sets: (ngeom,) bits of the sets each geom is in.
       refresh: bits of the derived fields to refresh after a step.
+      seen: kind -> 1 + highest id of the bodies, geoms and sites that are read.
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
@@ -39,6 +40,7 @@ class SignalCompiler:
         self.ids: list[int] = []
         self.geom_sets = np.zeros(model.ngeom, np.uint64)
         self.refresh = 0
+        self.seen = {"body": 0, "geom": 0, "site": 0}
         self._sets: dict[frozenset[str], int] = {}
 
     def collect(self, signals: Iterable[s.Signal]) -> list[dict]:
@@ -89,9 +91,19 @@ class SignalCompiler:
             offset, count = self.choice(point.by)
             if len(point.bodies) != count:
                 raise ValueError(f"choice {point.by!r} is of {count}, got bodies {point.bodies}")
-            self.ids += [find(self.model, "body", name) for name in point.bodies]
+            self.ids += [self.see("body", name) for name in point.bodies]
             return {"kind": kind, "id": len(self.ids) - count, "choice": offset}
-        return {"kind": kind, "id": find(self.model, type(point).__name__.lower(), point.name)}
+        return {"kind": kind, "id": self.see(type(point).__name__.lower(), point.name)}
+
+    def see(self, kind: str, name: str) -> int:
+        """The id of a body, geom or site whose frame is read; parents have lower ids."""
+        found = find(self.model, kind, name)
+        body = found
+        if kind != "body":
+            self.seen[kind] = max(self.seen[kind], found + 1)
+            body = getattr(self.model, f"{kind}_bodyid")[found]
+        self.seen["body"] = max(self.seen["body"], int(body) + 1)
+        return found
 
     def frame(self, axis: s.Axis) -> tuple[int, bool, np.ndarray]:
         """Id of the frame (-1: world), whether it is a site, the unit vector."""
@@ -103,7 +115,7 @@ class SignalCompiler:
             return -1, False, unit
         self.needs("kinematics")
         kind = type(axis.frame).__name__.lower()
-        return find(self.model, kind, axis.frame.name), kind == "site", unit
+        return self.see(kind, axis.frame.name), kind == "site", unit
 
     def geom_set(self, geoms: tuple[str, ...]) -> int:
         """The bit of a set of geoms."""

@@ -58,6 +58,8 @@ class Tables:
     nmemory: int
     substeps: int
     refresh: int
+    stages: bool
+    seen: tuple[int, int, int]
     episode_length: int
     hold: int
     terminate: bool

@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 import pytest
-from harness import STATE, Simulations, toy
+from harness import STATE, Simulations, Text, toy
 
 from lerobot_puffer.signals import Above, Below, Distance, Fixed, Height, JointPosition, Site
 from lerobot_puffer.tasks import REGISTRY
@@ -294,3 +294,63 @@ def test_the_log_holds_means_over_ended_episodes():
     assert log["episode_return"] == pytest.approx(totals.sum())
     assert log["terms"].sum() == pytest.approx(totals.sum())
     assert sims.core.log() is None
+
+
+# one of each: ball joint, spring, armature, gravity compensation, weld, joint equality, mocap,
+# friction loss, site actuator, velocity actuator, condim 1 to 6, capsule, cylinder, ellipsoid
+MENAGERIE = """
+<mujoco>
+  <compiler angle="radian"/>
+  <option timestep="0.004" integrator="{integrator}" cone="{cone}" density="1.2" wind="1 0 0"/>
+  <worldbody>
+    <geom name="floor" type="plane" size="2 2 .1" condim="4"/>
+    <body pos="0 0 .6" gravcomp="0.5">
+      <joint name="a" axis="0 1 0" stiffness="2" damping=".1" armature=".01" frictionloss=".05"/>
+      <geom type="capsule" size=".03" fromto="0 0 0 .2 0 0"/>
+      <body pos=".2 0 0">
+        <joint name="b" type="ball" damping=".02"/>
+        <geom type="cylinder" size=".03 .1" condim="6"/>
+        <site name="tip" pos="0 0 -.1"/>
+      </body>
+    </body>
+    <body name="ball" pos=".1 .4 .2"><freejoint/><geom type="ellipsoid" size=".05 .07 .1"/></body>
+    <body name="box" pos=".15 .4 .5"><freejoint/><geom type="box" size=".06 .06 .06" condim="1"/></body>
+    <body pos="0 -.5 .3"><joint name="c" type="slide" axis="0 0 1" range="-.2 .2" limited="true"/>
+      <geom size=".05"/></body>
+    <body name="hand" mocap="true" pos=".1 .4 .6"/>
+  </worldbody>
+  <equality>
+    <weld body1="hand" body2="box" solref="0.1 1"/>
+    <joint joint1="a" joint2="c" polycoef="0 .1 0 0 0"/>
+  </equality>
+  <actuator>
+    <position name="a" joint="a" kp="5" kv=".5"/>
+    <velocity name="c" joint="c" kv="3"/>
+    <general name="tip" site="tip" gear="0 0 1 0 0 0"/>
+  </actuator>
+</mujoco>
+"""
+
+
+@pytest.mark.parametrize("cone", ["pyramidal", "elliptic"])
+@pytest.mark.parametrize("integrator", ["Euler", "implicit", "implicitfast", "RK4"])
+def test_a_model_of_many_parts_steps_as_mj_step(integrator, cone):
+    scene = Text(MENAGERIE.format(integrator=integrator, cone=cone))
+    task = toy(scene=scene, rewards=(Negative(name="h", signal=Height(Site("tip"))),), substeps=2)
+    sims = Simulations(task, 3, 2)
+    assert sims.compiled.tables.stages == (integrator != "RK4")
+    data = mujoco.MjData(sims.model)
+    mujoco.mj_setState(sims.model, data, sims.core.state[1], STATE)
+    rng = np.random.default_rng(0)
+    touched = 0
+    for _ in range(200):
+        action = rng.uniform(-1, 1, (3, 3))
+        sims.step(action)
+        data.ctrl[:] = action[1]
+        mujoco.mj_step(sims.model, data, nstep=2)
+        touched += data.ncon
+        row = np.empty_like(sims.core.state[1])
+        mujoco.mj_getState(sims.model, data, row, STATE)
+        assert np.array_equal(sims.core.state[1], row)
+    assert touched > 100
+    assert not sims.truncations.any()
