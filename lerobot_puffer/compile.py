@@ -78,7 +78,7 @@ class _Compiler:
             nobs=nobs, naction=1 + max(row["source"] for row in actions),
             nmemory=self.signals.nmemory, substeps=task.substeps,
             refresh=self.signals.refresh, stages=self._stages(observations),
-            seen=tuple(self.signals.seen.values()), episode_length=task.episode_length,
+            seen=self.signals.highest(), episode_length=task.episode_length,
             hold=task.success.hold if task.success else 1,
             terminate=bool(task.success and task.success.terminate),
             nlast_signal=self.signals.count(s.ContactForce),

@@ -95,6 +95,10 @@ class SignalCompiler:
             return {"kind": kind, "id": len(self.ids) - count, "choice": offset}
         return {"kind": kind, "id": self.see(type(point).__name__.lower(), point.name)}
 
+    def highest(self) -> tuple[int, int, int]:
+        """Bodies, geoms and sites that `mj_kinematics` has to place for the terms."""
+        return self.seen["body"], self.seen["geom"], self.seen["site"]
+
     def see(self, kind: str, name: str) -> int:
         """The id of a body, geom or site whose frame is read; parents have lower ids."""
         found = find(self.model, kind, name)

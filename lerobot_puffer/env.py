@@ -6,7 +6,25 @@ spaces and log. `gym.py` is the other way in.
 
 from __future__ import annotations
 
+import os
+import secrets
+import warnings
 from typing import Any
+
+
+def _import_pufferlib() -> None:
+    """Import pufferlib without the symlink `resources` and the warning filter that this leaves."""
+    symlink = os.symlink
+    os.symlink = lambda *args, **kwargs: None
+    try:
+        with warnings.catch_warnings():
+            import pufferlib  # noqa: F401
+    finally:
+        os.symlink = symlink
+
+
+# before gymnasium: it imports gymnasium where the notice of the old gym is not printed
+_import_pufferlib()
 
 import gymnasium
 import mujoco
@@ -14,9 +32,9 @@ import numpy as np
 import pufferlib
 
 from lerobot_puffer._core import Core
+from lerobot_puffer.arguments import check_count, default_threads, usable_cpus
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.log import means
-from lerobot_puffer.arguments import check_count, default_threads, usable_cpus
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.terms import Task
 
@@ -29,7 +47,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
       num_envs: simulations, at least 1.
       num_threads: threads that step, including the caller's; 0: every usable CPU. By default
         every usable CPU, but one in a worker process.
-      seed: the seed of the first reset; `reset(seed)` replaces it.
+      seed: the seed of the first reset, None for one from the system; `reset(seed)` replaces it.
       buf: PufferLib's shared buffers, or None to make them.
       assets: "native", or "reference" for the scene of the reference package.
       goal: fixes what the task draws, as `{"target_pos": (x, y, z), "object_index": k}`.
@@ -91,6 +109,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
                        self.terminals, self.truncations)
         self._steps = 0
         self._seed = seed
+        self._first = True
         self._streams = np.arange(num_envs, dtype=np.uint32)
 
     def reset(self, seed: int | None = None) -> tuple[np.ndarray, list[dict]]:
@@ -103,10 +122,12 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         Returns:
           (observations, []).
         """
-        seed, self._seed = self._seed if seed is None else seed, None
+        if seed is None and self._first:
+            seed = secrets.randbits(64) if self._seed is None else self._seed
         if seed is not None:
             seed = check_count("seed", seed, 0)
             self.core.seed(np.full(self.num_agents, seed, np.uint64), self._streams)
+        self._first = False
         self.core.reset()
         self._steps = 0
         return self.observations, []
@@ -131,7 +152,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
                 raise ValueError(f"actions must be float32 {self.actions.shape}, got "
                                  f"{actions.dtype} {actions.shape}")
             self.actions[:] = actions
-        if self._seed is not None:
+        if self._first:
             self.reset()
         self.core.step()
         self._steps += 1

@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 import pytest
 from harness import TOY, Simulations, Text, toy
-from lerobot_puffer._core import Core
 
+from lerobot_puffer._core import Core
 from lerobot_puffer.compile import TaskError, compile_task
 from lerobot_puffer.signals import (
     Above,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from harness import Simulations, toy
-from lerobot_puffer._core import philox_block
 
+from lerobot_puffer._core import philox_block
 from lerobot_puffer.terms import Box, Field, GoalPosition, RandomChoice, RandomGoal, Sector
 
 ONES = 0xFFFFFFFF

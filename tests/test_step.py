@@ -314,7 +314,8 @@ MENAGERIE = """
       </body>
     </body>
     <body name="ball" pos=".1 .4 .2"><freejoint/><geom type="ellipsoid" size=".05 .07 .1"/></body>
-    <body name="box" pos=".15 .4 .5"><freejoint/><geom type="box" size=".06 .06 .06" condim="1"/></body>
+    <body name="box" pos=".15 .4 .5"><freejoint/>
+      <geom type="box" size=".06 .06 .06" condim="1"/></body>
     <body pos="0 -.5 .3"><joint name="c" type="slide" axis="0 0 1" range="-.2 .2" limited="true"/>
       <geom size=".05"/></body>
     <body name="hand" mocap="true" pos=".1 .4 .6"/>
