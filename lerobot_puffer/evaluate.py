@@ -63,7 +63,7 @@ class Evaluation:
 
 def evaluate(task: str | Task, policy: nn.Module, episodes: int = 100, seed: int = SEED,
              num_envs: int = 128, num_threads: int | None = None,
-             device: str = "cpu") -> Evaluation:
+             device: str = "cpu", at_least: float = 0.0) -> Evaluation:
     """Play fresh episodes with the mean action.
 
     Args:
@@ -74,6 +74,7 @@ def evaluate(task: str | Task, policy: nn.Module, episodes: int = 100, seed: int
       num_envs: environments, at most one an episode.
       num_threads: threads that step; by default every usable CPU.
       device: where the policy's weights are.
+      at_least: give up, with the episodes so far, when the success rate will be lower than this.
     """
     episodes = check_count("episodes", episodes, 1)
     num_envs = min(check_count("num_envs", num_envs, 1), episodes)
@@ -91,7 +92,8 @@ def evaluate(task: str | Task, policy: nn.Module, episodes: int = 100, seed: int
         actor = MeanActor(policy, num_envs, device)
         observations, _ = env.reset(seed)
         steps = 0
-        while (played < quota).any():
+        allowed = (1 - at_least) * episodes
+        while (played < quota).any() and played.sum() - successes.sum() <= allowed + 1e-9:
             observations, rewards, terminals, truncations, _ = env.step(actor(observations))
             steps += 1
             returns += rewards
@@ -109,4 +111,5 @@ def evaluate(task: str | Task, policy: nn.Module, episodes: int = 100, seed: int
             actor.forget(ended)
     finally:
         env.close()
-    return Evaluation(episodes, int(successes.sum()), return_sum / episodes, length_sum / episodes)
+    count = int(played.sum())
+    return Evaluation(count, int(successes.sum()), return_sum / count, length_sum / count)

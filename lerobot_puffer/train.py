@@ -203,8 +203,10 @@ class _Run:
                 stats = trainer.evaluate()
                 tock = time.perf_counter()
                 # PuffeRL's own means depend on the clock, and a run must not
-                for n, rate in zip(stats["n"][known:], stats["success_rate"][known:], strict=True):
-                    self._note(n, rate)
+                for n, rate in zip(stats.get("n", ()), stats.get("success_rate", ()), strict=True):
+                    known -= 1
+                    if known < 0:
+                        self._note(n, rate)
                 trainer.train()
                 rollout, learn = rollout + tock - tick, learn + time.perf_counter() - tock
                 reached = self._reached(trainer)
@@ -259,7 +261,8 @@ class _Run:
         if self.options["neptune"]:
             return pufferl.NeptuneLogger(self.options)
         if self.options["wandb"]:
-            return pufferl.WandbLogger(self.options)
+            # the id that PufferLib would make comes from a function that wandb no longer has
+            return pufferl.WandbLogger(self.options, load_id=f"{self.task.name}-{self.folder.name}")
         return _JsonLogger(self.folder / "log.jsonl")
 
     def _note(self, n: float, success_rate: float) -> None:
@@ -276,11 +279,11 @@ class _Run:
         if not target or (self.success_rate or 0) < target or (
                 trainer.global_step < max(seen, self.next_check)):
             return False
-        self.next_check = 1.1 * trainer.global_step
+        self.next_check = 1.15 * trainer.global_step
         checked = evaluate(
             self.task, trainer.uncompiled_policy, device=str(self.config["device"]),
             episodes=int(self.config["check_episodes"]),
-            seed=CHECK_SEED + int(self.config["seed"]))
+            seed=CHECK_SEED + int(self.config["seed"]), at_least=target)
         return checked.success_rate >= target
 
     def _save(self, trainer: Trainer) -> Path:
