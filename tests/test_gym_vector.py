@@ -44,7 +44,8 @@ def stacked(observations):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("task", TASKS)
 def test_an_environment_equals_the_single_one_of_its_seed(task, threads, seed):
-    vector = LeRobotVectorEnv(N, task, num_threads=threads)
+    # without autoreset, as the single one: random actions can make an ALOHA arm diverge
+    vector = LeRobotVectorEnv(N, task, num_threads=threads, autoreset_mode="disabled")
     seeds = seed if isinstance(seed, list) else [seed + i for i in range(N)]
     single = [LeRobotEnv(task) for _ in range(N)]
     expected = stacked([env.reset(seed=s)[0] for env, s in zip(single, seeds, strict=True)])
