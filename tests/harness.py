@@ -43,6 +43,10 @@ TOY = """
 </mujoco>
 """
 
+# of the toy: two hinge angles, then a ball above and a box on the floor
+POSE = np.array([0.3, -0.7, 0.1, 0.5, 0.4, 1, 0, 0, 0, -0.2, -0.5, 0.1, 0.8, 0, 0, 0.6])
+MOTION = np.array([0.5, -1.0, 0.3, 0.4, -1.2, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+
 
 class Text:
     """A scene from MJCF text."""
