@@ -3,13 +3,13 @@
 `lerobot_puffer/compile.py` fills the tables (`Signal` ... `Reset`) as numpy structured arrays of
 exactly these layouts; `core.pyx` points a `Program` at them and runs it on every simulation.
 The kernels that read them: random.pxd, signal.pxd, action.pxd, observe.pxd, reward.pxd,
-reset.pxd. Start reading at `step_one` in core.pyx.
+reset.pxd. Start reading at `step_simulation` in step.pxd.
 """
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from mujoco cimport mjBatch, mjModel
 
 cdef enum:
-    MAX_SIGNALS = 64               # values of one step live on the stack; one bit each in `touch`
+    MAX_SIGNALS = 64               # the values of one step live on the stack
 
 cdef enum:  # derived fields to refresh after the last substep (bits)
     REFRESH_KINEMATICS = 1

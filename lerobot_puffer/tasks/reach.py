@@ -23,7 +23,7 @@ from lerobot_puffer.terms import (
     TimeFraction,
 )
 
-GRIPPER = Site("gripperframe")
+GRIPPER = Site(SO101.end_effector)
 TARGET = Goal("target_pos")
 # on the shoulder's axis at the table's height, m; the robot stands at z = 0.6
 FOOT = (0.0388, 0.0, 0.6)
