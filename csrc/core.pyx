@@ -168,8 +168,7 @@ cdef class Core:
                    <size_t>p.nsim * p.nstate * sizeof(double))
         p.batch = batch
         p.seen[0] = mjb_model(batch)[0]
-        if not p.refresh & (REFRESH_CONTACTS | REFRESH_VELOCITIES):
-            p.seen.nbody, p.seen.ngeom, p.seen.nsite = p.nbody, p.ngeom, p.nsite
+        p.seen.nbody, p.seen.ngeom, p.seen.nsite = p.nbody, p.ngeom, p.nsite
         self.owner = getpid()
         return 0
 

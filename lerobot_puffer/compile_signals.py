@@ -97,6 +97,8 @@ class SignalCompiler:
 
     def highest(self) -> tuple[int, int, int]:
         """Bodies, geoms and sites that `mj_kinematics` has to place for the terms."""
+        if self.refresh & (KINDS["refresh"]["contacts"] | KINDS["refresh"]["velocities"]):
+            return self.model.nbody, self.model.ngeom, self.model.nsite
         return self.seen["body"], self.seen["geom"], self.seen["site"]
 
     def see(self, kind: str, name: str) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
+import pytest
 
 from lerobot_puffer._core import Core
 from lerobot_puffer.compile import CompiledTask, compile_task
+from lerobot_puffer.scene import Reference, SceneError
 from lerobot_puffer.signals import Height, Site
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.terms import Absolute, Field, Negative, Task
@@ -46,6 +48,16 @@ TOY = """
 # of the toy: two hinge angles, then a ball above and a box on the floor
 POSE = np.array([0.3, -0.7, 0.1, 0.5, 0.4, 1, 0, 0, 0, -0.2, -0.5, 0.1, 0.8, 0, 0, 0.6])
 MOTION = np.array([0.5, -1.0, 0.3, 0.4, -1.2, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+
+
+def needs(*scenes: Reference) -> pytest.MarkDecorator:
+    """Skip, with the command that installs it, where a published scene is not installed."""
+    try:
+        for scene in scenes:
+            scene.path()
+    except SceneError as error:
+        return pytest.mark.skipif(True, reason=str(error))
+    return pytest.mark.skipif(False, reason="")
 
 
 class Text:

