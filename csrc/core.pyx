@@ -1,7 +1,7 @@
 """The batch of simulations: its lifetime, its buffers, its calls.
 
 MuJoCo's batch owns the threads and the state rows; batch.pxd runs the functions of step.pxd on
-every simulation without the GIL. The tables they read are filled by `lerobot_puffer/compile.py`.
+every simulation without the GIL. The tables they read are filled by `lerobot_puffer/compile/`.
 """
 import numpy as np
 

@@ -1,4 +1,4 @@
-# included by core.pyx: what compile.py and the tests read of program.pxd and random.pxd
+# included by core.pyx: what compile/ and the tests read of program.pxd and random.pxd
 
 cdef Signal _signal
 cdef Condition _condition

@@ -1,6 +1,6 @@
 """The C structs that a task compiles to.
 
-`lerobot_puffer/compile.py` fills the tables (`Signal` ... `Reset`) as numpy structured arrays of
+`lerobot_puffer/compile/` fills the tables (`Signal` ... `Reset`) as numpy structured arrays of
 exactly these layouts; `core.pyx` points a `Program` at them and runs it on every simulation.
 The kernels that read them: random.pxd, signal.pxd, action.pxd, observe.pxd, reward.pxd,
 reset.pxd. Start reading at `step_simulation` in step.pxd.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import multiprocessing
 import os
+from typing import Any
 
 import numpy as np
 
@@ -27,3 +30,22 @@ def check_count(name: str, value: object, lowest: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
         raise ValueError(f"{name} must be a whole number of at least {lowest}, got {value!r}")
     return int(value)
+
+
+def task_options(text: str) -> dict[str, Any]:
+    """Options of a task from a command line, as in "mode=delta,control_rate=25".
+
+    Raises:
+      argparse.ArgumentTypeError: a part is not NAME=VALUE.
+    """
+    options: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise argparse.ArgumentTypeError(
+                f"options of a task look like mode=delta,physics=fast, got {part!r}")
+        try:
+            options[name.strip()] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[name.strip()] = value.strip()
+    return options

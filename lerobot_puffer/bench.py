@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,7 +26,7 @@ import numpy as np
 from lerobot_puffer import sweep
 from lerobot_puffer._bench import Race
 from lerobot_puffer._core import Core
-from lerobot_puffer.arguments import check_count, usable_cpus
+from lerobot_puffer.arguments import check_count, task_options, usable_cpus
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.tables import CompiledTask
 from lerobot_puffer.tasks import REGISTRY, make_task
@@ -90,9 +91,10 @@ def settled(compiled: CompiledTask, num_envs: int, num_threads: int) -> Bound:
     return many
 
 
-def compiled_task(task: str | Task, assets: str = "native") -> CompiledTask:
+def compiled_task(task: str | Task, assets: str = "native",
+                  options: Mapping[str, Any] | None = None) -> CompiledTask:
     """A task, by name or itself, ready to run."""
-    return compile_task(make_task(task, assets))
+    return compile_task(make_task(task, assets, options=options))
 
 
 def measure(
@@ -102,6 +104,7 @@ def measure(
     seconds: float = 6.0,
     repeats: int = 7,
     assets: str = "native",
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Race the environment against raw `mjb_step` of the same model, states and controls.
 
@@ -115,6 +118,7 @@ def measure(
       seconds: about how long to measure, after the warm-up.
       repeats: groups of blocks, at least 5, that medians are taken over.
       assets: "native", or "reference" for the scene of the reference package.
+      options: of the registered task, as `{"mode": "delta"}`.
 
     Returns:
       Medians over the repeats and their (lowest, highest): `env_steps_per_second`,
@@ -127,7 +131,7 @@ def measure(
     repeats = check_count("repeats", repeats, 5)
     if not seconds > 0:
         raise ValueError(f"seconds must be above 0, got {seconds}")
-    compiled = compiled_task(task, assets)
+    compiled = compiled_task(task, assets, options)
     data = mujoco.MjData(compiled.model)
     persistent = num_envs * data.nbuffer < PERSISTENT_BYTES
     names = ["shared", "persistent"] if persistent else ["shared"]
@@ -142,7 +146,8 @@ def measure(
     best = 1 + int(np.argmax(np.median(rates[:, 1:], axis=0)))
     env, raw = rates[:, 0], rates[:, best]
     return {
-        "task": compiled.task.name, "assets": assets, "num_envs": num_envs,
+        "task": compiled.task.name, "assets": assets, "options": dict(options or {}),
+        "num_envs": num_envs,
         "num_threads": bound.core.num_threads, "substeps": compiled.task.substeps,
         "env_steps_per_second": round(float(np.median(env))),
         "env_range": [round(float(env.min())), round(float(env.max()))],
@@ -241,6 +246,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", nargs="+", choices=sorted(REGISTRY), metavar="TASK",
                         help="tasks to run (default: lerobot_reach reach; sweeps: lerobot_reach)")
     parser.add_argument("--assets", default="native", choices=("native", "reference"))
+    parser.add_argument("--options", type=task_options, default={}, metavar="NAME=VALUE,...",
+                        help="of the tasks, as in mode=delta,physics=fast")
     parser.add_argument("--num-envs", type=counts, default=[256], help="as in 64,256,1024")
     parser.add_argument("--num-threads", type=counts, default=[usable_cpus()], help="as in 1,2")
     parser.add_argument("--seconds", type=float, default=6.0, help="to measure a setting")
@@ -284,7 +291,7 @@ def race(args: argparse.Namespace) -> None:
         for num_envs in args.num_envs:
             for num_threads in args.num_threads:
                 line = measure(task, num_envs, num_threads, args.seconds, args.repeats,
-                               args.assets)
+                               args.assets, args.options)
                 print(row(line), flush=True)
                 if not line["matched"]:
                     print("  the two sides did not simulate the same states", file=sys.stderr)

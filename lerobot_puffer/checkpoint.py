@@ -36,7 +36,7 @@ class Checkpoint:
     """What a file holds.
 
     Attributes:
-      task: name, assets and goal, as `make_task` takes them.
+      task: name, assets, goal and options, as `make_task` takes them.
       interface: what the weights mean; parts of the observation (name, start, stop, unit, low,
         high, scales, offsets), action and control timestep.
       shape: what the policy is built from.
@@ -154,7 +154,7 @@ def match(checkpoint: Checkpoint, task: str | Task | None = None) -> Task:
         if task not in REGISTRY:
             raise CheckpointError(f"the checkpoint's task {name!r} is not a registered one; pass "
                                   "the Task itself")
-        task = make_task(task, stored["assets"], stored["goal"])
+        task = make_task(task, stored["assets"], stored["goal"], stored.get("options"))
     differences = _compare(checkpoint.interface, interface(compile_task(task)))
     if differences:
         raise CheckpointError(f"the checkpoint does not fit task {name!r} as it is now:\n  "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -51,6 +52,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
       buf: PufferLib's shared buffers, or None to make them.
       assets: "native", or "reference" for the scene of the reference package.
       goal: fixes what the task draws, as `{"target_pos": (x, y, z), "object_index": k}`.
+      options: of the registered task, as `{"mode": "delta"}`; an unknown one lists them.
       log_interval: steps between two infos.
       truncation_as_terminal: a time limit sets `terminals` too. PuffeRL 3.0 looks at `terminals`
         only, so its training configurations set it.
@@ -79,11 +81,12 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         *,
         assets: str = "native",
         goal: dict[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         log_interval: int = 128,
         truncation_as_terminal: bool = False,
         persistent: bool = False,
     ) -> None:
-        compiled = compile_task(make_task(task, assets, goal))
+        compiled = compile_task(make_task(task, assets, goal, options))
         num_envs = check_count("num_envs", num_envs, 1)
         if num_threads is None:
             num_threads = default_threads()

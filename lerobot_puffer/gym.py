@@ -62,6 +62,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
       task: name of a registered task, or a `Task`.
       assets: "native", or "reference" for the scene of the reference package.
       goal: fixes what the task draws, as `{"target_pos": (x, y, z), "object_index": k}`.
+      options: of the registered task, as `{"mode": "delta"}`; an unknown one lists them.
       render_mode: "rgb_array", "human" (the viewer, in real time) or None.
       width, height: size of a picture, pixels.
       camera: name or id of a camera, -1 for the free one; None for the task's own.
@@ -84,6 +85,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         *,
         assets: str = "native",
         goal: dict[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         render_mode: str | None = None,
         width: int = 640,
         height: int = 480,
@@ -92,7 +94,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise ValueError(f"render_mode must be one of {modes} or None, got {render_mode!r}")
-        self._batch = batch = Batch(task, assets, goal, 1, 1, "disabled")
+        self._batch = batch = Batch(task, assets, goal, options, 1, 1, "disabled")
         self._core = batch.core
         self.observation_space, self.action_space = batch.observation_space, batch.action_space
         self.model: mujoco.MjModel = batch.compiled.model

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ class Batch:
 
     Args:
       task: name of a registered task, or a `Task`.
-      assets, goal: options of registered tasks, as `make_task` takes them.
+      assets, goal, options: of registered tasks, as `make_task` takes them.
       num_envs, num_threads, autoreset: as `Core` takes them.
       episode_length: steps to the time limit in place of the task's own, None to keep that.
 
@@ -45,10 +45,11 @@ class Batch:
     """
 
     def __init__(
-        self, task: str | Task, assets: str, goal: dict[str, Any] | None, num_envs: int,
-        num_threads: int, autoreset: Autoreset, episode_length: int | None = None,
+        self, task: str | Task, assets: str, goal: dict[str, Any] | None,
+        options: Mapping[str, Any] | None, num_envs: int, num_threads: int,
+        autoreset: Autoreset, episode_length: int | None = None,
     ) -> None:
-        task = make_task(task, assets, goal)
+        task = make_task(task, assets, goal, options)
         if episode_length is not None:
             task = replace(task, episode_length=episode_length)
         self.compiled = compile_task(task)

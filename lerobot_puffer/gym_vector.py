@@ -7,7 +7,7 @@ is, bit for bit, a `LeRobotEnv` that was reset with seed s + i.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -46,6 +46,7 @@ class LeRobotVectorEnv(VectorEnv):
       autoreset_mode: "same_step", "next_step" or "disabled", or Gymnasium's `AutoresetMode`.
       assets: "native", or "reference" for the scene of the reference package.
       goal: fixes what the task draws, as `{"target_pos": (x, y, z), "object_index": k}`.
+      options: of the registered task, as `{"mode": "delta"}`; an unknown one lists them.
       max_episode_steps: time limit in place of the task's own; None keeps that.
       copy: whether what `reset` and `step` return is the caller's to keep. Otherwise it is views
         of the buffers, which the next call overwrites.
@@ -74,6 +75,7 @@ class LeRobotVectorEnv(VectorEnv):
         autoreset_mode: str | Any = "same_step",
         assets: str = "native",
         goal: dict[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         max_episode_steps: int | None = None,
         copy: bool = True,
         render_mode: str | None = None,
@@ -92,8 +94,8 @@ class LeRobotVectorEnv(VectorEnv):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         self._mode = _autoreset(autoreset_mode)
-        self._batch = batch = Batch(task, assets, goal, num_envs, num_threads, self._mode,
-                                    max_episode_steps)
+        self._batch = batch = Batch(task, assets, goal, options, num_envs, num_threads,
+                                    self._mode, max_episode_steps)
         self.model: mujoco.MjModel = batch.compiled.model
         self._camera = Camera(batch.compiled, width, height, camera)
         if _OLD:

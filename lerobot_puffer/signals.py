@@ -1,6 +1,6 @@
 """Points, signals and conditions: the places and scalars that a task's terms read.
 
-Each signal has its kernel of the same name in csrc/signal.pxd. `terms.py` builds on them. Units
+Each signal has its kernel of the same name in csrc/signal.pxd. `terms/` builds on them. Units
 are m, rad, N; positions are in the world frame.
 """
 

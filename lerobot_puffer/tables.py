@@ -1,6 +1,6 @@
 """What a task compiles to: the core's tables, the model, and the layout of the observation.
 
-`compile.py` makes it; csrc/program.pxd says what the rows mean.
+`compile/` makes it; csrc/program.pxd says what the rows mean.
 """
 
 from __future__ import annotations

@@ -172,12 +172,12 @@ class _Run:
         self.options, self.folder, self.quiet = options, folder, quiet
         self.config = section(options, "train")
         env = section(options, "env")
-        self.origin = {"assets": env["assets"], "goal": env["goal"]}
+        self.origin = {name: env[name] for name in ("assets", "goal", "options")}
         self.task = make_task(task, **self.origin)
-        self.origin["name"] = self.task.name
-        # a Task carries its own assets and goal
-        self.env = {key: value for key, value in env.items() if key not in ("assets", "goal")}
+        # a Task carries its own assets, goal and options
+        self.env = {key: value for key, value in env.items() if key not in self.origin}
         self.env["task"] = self.task
+        self.origin["name"] = self.task.name
         self.success_rate: float | None = None
         self.recent = 0.0
         self.next_check = 0.0

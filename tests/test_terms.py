@@ -12,7 +12,8 @@ from harness import MOTION, POSE, STATE, Simulations, toy
 from lerobot_puffer import compile as compile_module
 from lerobot_puffer import signals, terms
 from lerobot_puffer._core import KINDS
-from lerobot_puffer.compile_signals import snake
+from lerobot_puffer.compile import observations as compiled_observations
+from lerobot_puffer.compile.signals import snake
 from lerobot_puffer.signals import (
     Above,
     Alignment,
@@ -81,7 +82,7 @@ def test_every_kind_has_its_kernel(kind, file, prefix):
 
 def test_every_reward_and_signal_kind_has_a_dataclass():
     assert set(compile_module._REWARD.values()) == set(KINDS["reward"])
-    assert {kind for kind, *_ in compile_module._OBSERVE.values()} == set(KINDS["observe"])
+    assert {kind for kind, *_ in compiled_observations._OBSERVE.values()} == set(KINDS["observe"])
     names = {snake(cls.__name__) for cls in signals.Signal.__args__}
     assert names == set(KINDS["signal"])
     assert {cls.__name__.lower() for cls in signals.Point.__args__} == set(KINDS["point"])

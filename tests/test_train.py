@@ -84,7 +84,7 @@ def test_options_of_the_environment_reach_it(tmp_path):
     goal = {"target_pos": (0.25, 0.0, 0.75)}
     training = train("reach", TINY | {"env.goal": str(goal)}, folder=tmp_path, quiet=True)
     stored = checkpoints.load(training.checkpoint)
-    assert stored.task == {"name": "reach", "assets": "native", "goal": goal}
+    assert stored.task == {"name": "reach", "assets": "native", "goal": goal, "options": None}
     assert checkpoints.match(stored) == make_task("reach", goal=goal)
 
 

@@ -6,7 +6,9 @@ takes a `Task` as well as a name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any
 
 from lerobot_puffer.names import close
 from lerobot_puffer.tasks.aloha_insertion import aloha_insertion
@@ -24,25 +26,38 @@ REGISTRY: dict[str, Callable[..., Task]] = {
     "aloha_insertion": aloha_insertion,
 }
 
+# arguments that every task has
+_COMMON = ("assets", "goal")
 
-def make_task(task: str | Task, assets: str = "native", goal: dict | None = None) -> Task:
+
+def make_task(
+    task: str | Task, assets: str = "native", goal: dict | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Task:
     """Build a registered task, or pass a Task through.
 
     Args:
       task: name in `REGISTRY`, or a Task.
       assets: "native", or "reference" for the scene of the reference package where there is one.
       goal: fixes what the task draws, e.g. `{"target_pos": (x, y, z), "object_index": k}`.
+      options: further arguments of the task's function, e.g. `{"mode": "delta"}`.
 
     Raises:
       ValueError: the name is unknown, or the task has no such option.
     """
     if isinstance(task, Task):
-        if assets != "native" or goal is not None:
-            raise ValueError("assets and goal are options of registered tasks; change the Task "
+        if assets != "native" or goal is not None or options:
+            raise ValueError("assets, goal and options are of registered tasks; change the Task "
                              "itself with dataclasses.replace")
         return task
     if task not in REGISTRY:
         raise ValueError(f"unknown task {task!r}{close(task, REGISTRY)}")
     if assets not in ("native", "reference"):
         raise ValueError(f"assets must be 'native' or 'reference', got {assets!r}")
-    return REGISTRY[task](assets=assets, goal=goal)
+    options = dict(options or {})
+    known = [name for name in signature(REGISTRY[task]).parameters if name not in _COMMON]
+    for name in options:
+        if name not in known:
+            raise ValueError(f"task {task!r} has no option {name!r}; "
+                             + (f"it has {', '.join(known)}" if known else "it has none"))
+    return REGISTRY[task](assets=assets, goal=goal, **options)

@@ -1,4 +1,4 @@
-"""Points, signals and conditions compiled; `compile.py` does the terms that read them."""
+"""Points, signals and conditions compiled; `compile/__init__.py` does the terms that read them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,72 @@
+"""Reset terms compiled: what is drawn at the start of an episode."""
+
+from __future__ import annotations
+
+import mujoco
+
+from lerobot_puffer import terms as t
+from lerobot_puffer._core import KINDS
+from lerobot_puffer.compile.signals import SignalCompiler
+from lerobot_puffer.names import find, find_free, find_joint
+
+_INF = float("inf")
+
+
+class ResetCompiler:
+    """Compiles reset terms in their order; goals and choices become known to `signals`.
+
+    Its methods raise ValueError where a term does not fit the model.
+    """
+
+    def __init__(self, model: mujoco.MjModel, signals: SignalCompiler) -> None:
+        self.model = model
+        self.signals = signals
+
+    def rows(self, term: t.Reset) -> list[dict]:
+        """Rows of a term."""
+        model = self.model
+        if isinstance(term, t.RandomJoints):
+            if len(term.joints) != len(term.positions):
+                raise ValueError(f"positions must be one a joint, got {len(term.positions)} "
+                                  f"for {len(term.joints)} joints")
+            joints = []
+            for name, centre in zip(term.joints, term.positions, strict=True):
+                joint = find_joint(self.model, name)
+                low, high = model.jnt_range[joint] if model.jnt_limited[joint] else (-_INF, _INF)
+                if not low <= centre <= high:
+                    raise ValueError(f"joint {name!r} has range {low:g} .. {high:g}, "
+                                      f"got position {centre:g}")
+                joints.append({"kind": KINDS["reset"]["joints"],
+                             "address": model.jnt_qposadr[joint],
+                             "low": max(low, centre - term.noise),
+                             "high": min(high, centre + term.noise)})
+            return joints
+        if isinstance(term, t.RandomPose):
+            joint = find_free(self.model, term.body)
+            if joint < 0:
+                raise ValueError(f"body {term.body!r} must have a free joint")
+            return [{"kind": KINDS["reset"]["pose"], "address": model.jnt_qposadr[joint],
+                     "low": term.yaw[0], "high": term.yaw[1], "region": _region(term.region)}]
+        if isinstance(term, t.RandomGoal):
+            mocap = -1
+            if term.marker is not None:
+                mocap = int(model.body_mocapid[find(self.model, "body", term.marker)])
+                if mocap < 0:
+                    raise ValueError(f"marker {term.marker!r} must be a mocap body")
+            self.signals.goals[term.name] = self.signals.remember(3)
+            return [{"kind": KINDS["reset"]["goal"], "address": self.signals.goals[term.name],
+                     "mocap": mocap, "region": _region(term.region)}]
+        fixed = term.fixed
+        if term.count < 1 or (fixed is not None and not 0 <= fixed < term.count):
+            raise ValueError(f"choice {term.name!r} of {term.count} must be 0 .. "
+                              f"{term.count - 1}, got {fixed}")
+        self.signals.choices[term.name] = (self.signals.remember(1), term.count)
+        return [{"kind": KINDS["reset"]["choice"], "address": self.signals.choices[term.name][0],
+                 "low": fixed or 0, "count": term.count if fixed is None else 1}]
+
+
+def _region(region: t.Region) -> dict:
+    if isinstance(region, t.Box):
+        return {"low": region.low, "high": region.high, "origin": region.origin}
+    low, high = zip(region.radius, region.angle, region.height, strict=True)
+    return {"sector": True, "low": low, "high": high, "origin": region.origin}

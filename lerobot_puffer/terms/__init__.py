@@ -1,0 +1,96 @@
+"""What a task is made of: frozen dataclasses that `compile/` turns into the core's tables.
+
+Action, observation, reward and reset terms are built from the points, signals and conditions of
+`signals.py`. Each has its kernel in csrc/ (`Gaussian` is `reward_gaussian` in reward.pxd). Units
+are m, rad, s, N; positions are in the world frame. `tasks/` puts terms together.
+"""
+
+from __future__ import annotations
+
+from lerobot_puffer.terms.actions import (
+    Absolute,
+    Action,
+    Coupled,
+    Delta,
+    Normalized,
+)
+from lerobot_puffer.terms.observations import (
+    AxisDirection,
+    Field,
+    GoalPosition,
+    Joined,
+    Observation,
+    OneHot,
+    Part,
+    Position,
+    Scaling,
+    SignalValue,
+    TargetError,
+    TimeFraction,
+)
+from lerobot_puffer.terms.resets import (
+    Box,
+    RandomChoice,
+    RandomGoal,
+    RandomJoints,
+    RandomPose,
+    Region,
+    Reset,
+    Sector,
+)
+from lerobot_puffer.terms.rewards import (
+    Gaussian,
+    Indicator,
+    Negative,
+    Reward,
+    Shaping,
+    Stages,
+    SuccessBonus,
+    Tanh,
+    Tolerance,
+)
+from lerobot_puffer.terms.task import (
+    SceneLike,
+    Success,
+    Task,
+)
+
+__all__ = [
+    "Absolute",
+    "Action",
+    "AxisDirection",
+    "Box",
+    "Coupled",
+    "Delta",
+    "Field",
+    "Gaussian",
+    "GoalPosition",
+    "Indicator",
+    "Joined",
+    "Negative",
+    "Normalized",
+    "Observation",
+    "OneHot",
+    "Part",
+    "Position",
+    "RandomChoice",
+    "RandomGoal",
+    "RandomJoints",
+    "RandomPose",
+    "Region",
+    "Reset",
+    "Reward",
+    "Scaling",
+    "SceneLike",
+    "Sector",
+    "Shaping",
+    "SignalValue",
+    "Stages",
+    "Success",
+    "SuccessBonus",
+    "Tanh",
+    "TargetError",
+    "Task",
+    "TimeFraction",
+    "Tolerance",
+]

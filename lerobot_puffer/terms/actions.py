@@ -1,0 +1,57 @@
+"""Action terms: what an action does to the actuators; kernels in csrc/action.pxd."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """Several actuators that one element of the action drives, as the fingers of a gripper.
+
+    Attributes:
+      joints: the joints that they drive.
+      low, high: the control of each at 0 and at 1 (`Absolute`), or at -1 and at 1 (`Normalized`).
+      step: the share of high - low that `Delta` moves at most in a step.
+    """
+
+    joints: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    step: float = 0.25
+
+
+@dataclass(frozen=True)
+class Absolute:
+    """The action is the actuators' control itself (rad), clipped to their ctrlrange."""
+
+    coupled: tuple[Coupled, ...] = ()
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """-1..1 spans each actuator's ctrlrange."""
+
+    coupled: tuple[Coupled, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The action moves the target of each position actuator.
+
+    Attributes:
+      step: largest move a step, rad.
+      leash: largest distance of the target from the joint, rad; keeps it from winding up against
+        an obstacle.
+      overrides: (joint, step, leash) of joints that differ, as a gripper's.
+      coupled: as in the other modes.
+    """
+
+    step: float
+    leash: float = math.inf
+    overrides: tuple[tuple[str, float, float], ...] = ()
+    coupled: tuple[Coupled, ...] = ()
+
+
+Action = Absolute | Normalized | Delta
