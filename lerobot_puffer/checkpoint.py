@@ -93,12 +93,17 @@ def versions() -> dict[str, str]:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; a reader sees the old file or the new one, never a part."""
+    """Write a checkpoint, with its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {name: getattr(checkpoint, name) for name in checkpoint.__dataclass_fields__}
     content["shape"] = asdict(checkpoint.shape)
+    write(path, {"format": FORMAT, **content})
+
+
+def write(path: Path, content: dict) -> None:
+    """Write tensors and basic types; a reader sees the old file or the new one, never a part."""
     part = path.with_name(path.name + ".part")
-    torch.save({"format": FORMAT, **content}, part)
+    torch.save(content, part)
     os.replace(part, path)
 
 

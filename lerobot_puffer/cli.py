@@ -16,6 +16,7 @@ import lerobot_puffer
 # module that a subcommand may miss -> the extra that has it
 _EXTRAS = {
     "pufferlib": "train", "torch": "train", "rich": "train", "rich_argparse": "train",
+    "tensorboard": "tensorboard", "ray": "ray", "wandb": "train",
     "imageio": "render", "imageio_ffmpeg": "render", "matplotlib": "render", "tqdm": "render",
 }
 
@@ -138,11 +139,13 @@ def _train(args: argparse.Namespace) -> int:
     from lerobot_puffer.train import train
 
     training = train(args.task, options)
+    if training.rank:
+        return 0
     success = "" if training.success_rate is None else f", success {training.success_rate:.3f}"
     share = training.rollout_seconds / (training.rollout_seconds + training.learn_seconds)
     print(f"{'stopped' if training.interrupted else 'trained'}: {training.steps:,} steps in "
           f"{training.seconds:.1f} s ({share:.0%} rollout){success}\n"
-          f"checkpoint {training.checkpoint}\n"
+          f"checkpoint {training.checkpoint}, best.pt beside it\n"
           f"judge it: lerobot-puffer eval {args.task} {training.checkpoint}")
     return 130 if training.interrupted else 0
 

@@ -20,9 +20,12 @@ from lerobot_puffer.names import close
 # values of several types: PufferLib's files say which
 Options = dict[str, Any]
 
-# PufferLib's options without a section, which its .ini files do not hold; our part of them
+# options without a section: those of PufferLib that we have, and resume and tensorboard
 _LOOSE: Options = {
     "load_model_path": None,
+    # the folder of a run to go on with, or "latest"
+    "resume": None,
+    "tensorboard": False,
     "rnn_name": None,
     "tag": None,
     "wandb": False,

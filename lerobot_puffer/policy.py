@@ -8,12 +8,60 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 from torch.distributions import Normal
+
+
+class Averages(Protocol):
+    """What `Normalizer.update` needs of `trainer.World`."""
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+
+    def mean(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean over the processes."""
+
+
+class Normalizer(nn.Module):
+    """Observations scaled to mean 0 and variance 1, and clipped to -10..10.
+
+    The statistics are part of the weights, so that a checkpoint carries them.
+
+    Args:
+      nobs: length of an observation row.
+    """
+
+    mean: torch.Tensor
+    var: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, nobs: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(nobs))
+        self.register_buffer("var", torch.ones(nobs))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Normalised rows (n, nobs)."""
+        return ((observations - self.mean) * (self.var + 1e-6).rsqrt()).clamp(-10, 10)
+
+    @torch.no_grad()
+    def update(self, observations: torch.Tensor, world: Averages) -> None:
+        """Take in the rows (..., nobs) of a rollout, those of all processes (Chan et al., 1979)."""
+        rows = observations.reshape(-1, observations.shape[-1])
+        mean = world.mean(rows.mean(0))
+        var = world.mean(((rows - mean) ** 2).mean(0))
+        total = self.count + len(rows) * world.size
+        share = len(rows) * world.size / total
+        delta = mean - self.mean
+        self.var += share * (var - self.var + (1 - share) * delta**2)
+        self.mean += share * delta
+        self.count.copy_(total)
 
 
 class Policy(nn.Module):
@@ -25,17 +73,19 @@ class Policy(nn.Module):
       hidden_size: width of every layer.
       layers: number of layers, at least 1.
       initial_log_std: of the actions, before training; it does not depend on the observation.
+      normalize: scale observations by their mean and variance in training.
     """
 
     is_continuous = True
 
     def __init__(self, nobs: int, naction: int, hidden_size: int = 128, layers: int = 2,
-                 initial_log_std: float = -0.5) -> None:
+                 initial_log_std: float = -0.5, normalize: bool = False) -> None:
         super().__init__()
         if layers < 1 or hidden_size < 1:
             raise ValueError(f"policy.layers and policy.hidden_size must be at least 1, got "
                              f"{layers} and {hidden_size}")
         self.hidden_size = hidden_size
+        self.normalizer = Normalizer(nobs) if normalize else nn.Identity()
         sizes = [nobs] + [hidden_size] * layers
         encoder: list[nn.Module] = []
         for size, width in pairwise(sizes):
@@ -48,7 +98,7 @@ class Policy(nn.Module):
     def encode_observations(self, observations: torch.Tensor,
                             state: dict | None = None) -> torch.Tensor:
         """Hidden rows (n, hidden_size) of observations (n, nobs)."""
-        return self.encoder(observations.float())
+        return self.encoder(self.normalizer(observations.float()))
 
     def decode_actions(self, hidden: torch.Tensor) -> tuple[Normal, torch.Tensor]:
         """The actions' distribution (n, naction) and the value (n, 1)."""
@@ -94,7 +144,7 @@ class _Spaces:
 
 def make_policy(shape: PolicyShape) -> nn.Module:
     """Build a policy with fresh weights; raises ValueError for options that it does not have."""
-    known = ("hidden_size", "layers", "initial_log_std")
+    known = ("hidden_size", "layers", "initial_log_std", "normalize")
     for name in shape.options:
         if name not in known:
             raise ValueError(f"policy has no option {name!r}; known: {', '.join(known)}")

@@ -23,7 +23,8 @@ from lerobot_puffer.evaluate import Evaluation, evaluate
 from lerobot_puffer.options import default_options, load_options, parse_options
 from lerobot_puffer.policy import MeanActor, PolicyShape, make_policy
 from lerobot_puffer.terms import Delta, Field, Task
-from lerobot_puffer.train import pufferl, train
+from lerobot_puffer.train import train
+from lerobot_puffer.trainer import pufferl
 
 pytestmark = pytest.mark.no_sanitizer
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -92,19 +93,6 @@ def test_a_recurrent_policy_trains_and_acts(tmp_path):
     training = train("reach", TINY | {"rnn_name": "LSTMWrapper"}, folder=tmp_path, quiet=True)
     policy = checkpoints.load(training.checkpoint).policy()
     assert evaluate("reach", policy, 3).episodes == 3
-
-
-def test_training_goes_on_from_a_checkpoint(trained, tmp_path):
-    changes = TINY | {"load_model_path": str(trained.checkpoint), "train.learning_rate": 0.0}
-    more = train("reach", changes, folder=tmp_path, quiet=True)
-    old, new = (checkpoints.load(path).weights for path in (trained.checkpoint, more.checkpoint))
-    assert all(torch.equal(old[name], new[name]) for name in old)
-
-
-@pytest.mark.parametrize("backend", ["Serial", "Multiprocessing"])
-def test_pufferlibs_other_backends_train(backend, tmp_path):
-    vec = {"vec.backend": backend, "vec.num_envs": 2, "vec.num_workers": 1, "vec.batch_size": 2}
-    assert train("reach", TINY | vec, folder=tmp_path, quiet=True).steps == 1024
 
 
 def test_importing_the_trainer_leaves_warnings_and_ctrl_c_alone():

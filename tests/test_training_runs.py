@@ -1,0 +1,137 @@
+"""Trainings that go on, that log elsewhere, and that run in several processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lerobot_puffer.env")
+
+from lerobot_puffer import checkpoint as checkpoints
+from lerobot_puffer.evaluate import evaluate
+from lerobot_puffer.policy import Normalizer, PolicyShape, make_policy
+from lerobot_puffer.train import train
+from lerobot_puffer.trainer import World
+
+pytestmark = pytest.mark.no_sanitizer
+TINY = {"env.num_envs": 16, "env.num_threads": 1, "train.total_timesteps": 1024,
+        "train.minibatch_size": 256}
+NORMALIZED = TINY | {"policy.normalize": True}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny training of reach with normalised observations."""
+    return train("reach", NORMALIZED, folder=tmp_path_factory.mktemp("trained"), quiet=True)
+
+
+def logged_steps(folder):
+    lines = (Path(folder) / "log.jsonl").read_text().splitlines()
+    return [json.loads(line)["agent_steps"] for line in lines]
+
+
+def test_weights_of_a_checkpoint_start_another_training(trained, tmp_path):
+    changes = NORMALIZED | {"load_model_path": str(trained.checkpoint), "train.learning_rate": 0.0}
+    more = train("reach", changes, folder=tmp_path, quiet=True)
+    old, new = (checkpoints.load(path).weights for path in (trained.checkpoint, more.checkpoint))
+    assert all(torch.equal(old[name], new[name]) for name in old if "normalizer" not in name)
+    assert new["normalizer.count"] == 2 * old["normalizer.count"]
+
+
+def test_a_run_is_resumed_where_it_ended(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.checkpoint.parent, folder)
+    before = torch.load(folder / "trainer.pt", weights_only=True)
+    changes = {"resume": str(folder), "train.total_timesteps": 2048, "train.learning_rate": 0.0}
+    more = train("reach", changes, quiet=True)
+    after = torch.load(folder / "trainer.pt", weights_only=True)
+    assert more.checkpoint == folder / "policy.pt"
+    assert (before["steps"], more.steps, after["steps"]) == (1024, 2048, 2048)
+    updates = [state["optimizer"]["state"][0]["step"] for state in (before, after)]
+    assert updates[1] == 2 * updates[0] > 0
+    # the options of the first part hold for the second
+    assert checkpoints.load(more.checkpoint).options["env.num_envs"] == 16
+    assert logged_steps(folder)[0] <= 1024
+    assert logged_steps(folder)[-1] == 2048
+
+
+def test_a_folder_without_the_trainers_state_is_not_resumed(trained, tmp_path):
+    shutil.copy(trained.checkpoint, tmp_path / "policy.pt")
+    with pytest.raises(ValueError, match=r"there is no .*trainer\.pt. Weights alone: load_model"):
+        train("reach", TINY | {"resume": str(tmp_path)}, quiet=True)
+
+
+def test_the_best_checkpoint_is_kept(tmp_path):
+    # with no learning the noise alone decides which part of the run was best
+    training = train("reach", TINY | {
+        "train.total_timesteps": 30_000, "train.checkpoint_interval": 1,
+        "train.learning_rate": 0.0}, folder=tmp_path, quiet=True)
+    best = checkpoints.load(tmp_path / "best.pt")
+    state = torch.load(tmp_path / "trainer.pt", weights_only=True)
+    last = checkpoints.load(training.checkpoint)
+    assert best.success_rate == state["best"] >= last.success_rate
+    assert best.steps <= last.steps == training.steps
+
+
+def test_statistics_are_those_of_all_rows():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(3.0, [0.1, 1.0, 20.0], (4, 8, 5, 3)).astype(np.float32)
+    normalizer = Normalizer(3)
+    for part in rows:
+        normalizer.update(torch.tensor(part), World())
+    every = rows.reshape(-1, 3).astype(float)
+    # float32 sums in another order
+    assert np.allclose(normalizer.mean, every.mean(0), rtol=1e-5)
+    assert np.allclose(normalizer.var, every.var(0), rtol=1e-5)
+    scaled = normalizer(torch.tensor(every).float()).numpy()
+    assert np.allclose(scaled, (every - every.mean(0)) / every.std(0), atol=1e-3)
+    assert normalizer(torch.full((1, 3), 1e6)).max() == 10
+
+
+def test_statistics_travel_in_the_checkpoint_and_acting_does_not_change_them(trained):
+    stored = checkpoints.load(trained.checkpoint)
+    policy = stored.policy()
+    evaluate("reach", policy, 2)
+    assert stored.weights["normalizer.count"] == 1024
+    assert torch.equal(policy.state_dict()["normalizer.mean"], stored.weights["normalizer.mean"])
+    plain = make_policy(PolicyShape(4, 2))
+    assert not any("normalizer" in name for name in plain.state_dict())
+
+
+def test_tensorboard_gets_the_numbers_of_the_log(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train("reach", TINY | {"tensorboard": True}, folder=tmp_path, quiet=True)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    rates = events.Scalars("learning_rate")
+    assert [event.step for event in rates] == logged_steps(tmp_path)
+
+
+def test_rays_workers_train(tmp_path):
+    pytest.importorskip("ray")
+    vec = {"vec.backend": "Ray", "vec.num_envs": 2, "vec.num_workers": 2, "vec.batch_size": 2}
+    assert train("reach", TINY | vec, folder=tmp_path, quiet=True).steps == 1024
+
+
+def test_two_processes_train_one_policy(tmp_path):
+    flags = [f"--{name}={value}" for name, value in NORMALIZED.items()]
+    run = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         "-m", "lerobot_puffer.cli", "train", "reach", "--train.target-success", "0", *flags],
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("trained: 1,024 steps") == 1
+    (folder,) = (tmp_path / "runs" / "reach").iterdir()
+    stored = checkpoints.load(folder / "policy.pt")
+    assert logged_steps(folder)[-1] == stored.steps == 1024
+    # both processes' rows went into the statistics
+    assert stored.weights["normalizer.count"] == 1024
