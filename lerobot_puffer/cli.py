@@ -9,14 +9,21 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import lerobot_puffer
+from lerobot_puffer.arguments import task_options
+
+if TYPE_CHECKING:
+    from lerobot_puffer.evaluate import Actor
+    from lerobot_puffer.terms import Task
 
 # module that a subcommand may miss -> the extra that has it
 _EXTRAS = {
     "pufferlib": "train", "torch": "train", "rich": "train", "rich_argparse": "train",
-    "tensorboard": "tensorboard", "ray": "ray", "wandb": "train",
+    "tensorboard": "tensorboard", "ray": "ray", "wandb": "train", "mink": "expert",
     "imageio": "render", "imageio_ffmpeg": "render", "matplotlib": "render", "tqdm": "render",
 }
 
@@ -81,10 +88,15 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     train.add_argument("options", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
     evaluate = commands.add_parser(
-        "eval", help="success of a checkpoint on fresh episodes, and a video",
+        "eval", help="success of a checkpoint or an expert on fresh episodes, and a video",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     evaluate.add_argument("task")
     evaluate.add_argument("checkpoint", nargs="?", help="the newest one under runs/ by default")
+    evaluate.add_argument("--policy", choices=("checkpoint", "expert"), default="checkpoint")
+    evaluate.add_argument("--assets", choices=("native", "reference"), default="native",
+                          help="of an expert's task; a checkpoint names its own")
+    evaluate.add_argument("--options", type=task_options, default={}, metavar="NAME=VALUE,...",
+                          help="of an expert's task")
     evaluate.add_argument("--episodes", type=int, default=100)
     evaluate.add_argument("--num-envs", type=int, default=128)
     evaluate.add_argument("--seed", type=int, default=1_000_000)
@@ -151,24 +163,45 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _eval(args: argparse.Namespace) -> int:
-    from lerobot_puffer import checkpoint as checkpoints
+    source, task, actor = (_expert if args.policy == "expert" else _checkpoint)(args)
     from lerobot_puffer.evaluate import evaluate
-    from lerobot_puffer.video import film
 
-    path = args.checkpoint or checkpoints.find_newest(args.task)
-    stored = checkpoints.load(path)
-    task = checkpoints.match(stored, args.task)
-    policy = stored.policy()
-    result = evaluate(task, policy, args.episodes, args.seed, args.num_envs)
-    print(f"checkpoint {path}\n{result}")
+    result = evaluate(task, actor, args.episodes, args.seed, args.num_envs)
+    print(f"{source}\n{result}")
     if args.video:
+        from lerobot_puffer.video import film
+
         camera = args.camera
         if camera is not None and camera.lstrip("-").isdigit():
             camera = int(camera)
-        frames = film(task, policy, args.video, args.video_episodes, args.seed, camera,
+        frames = film(task, actor, args.video, args.video_episodes, args.seed, camera,
                       args.width, args.height)
         print(f"video {args.video} ({frames} frames)")
     return 0
+
+
+def _checkpoint(args: argparse.Namespace) -> tuple[str, Task, Callable[[int], Actor]]:
+    """What to print about a trained policy, its task, and what makes its actors."""
+    if args.assets != "native" or args.options:
+        raise ValueError("--assets and --options are of --policy expert; a checkpoint has its own")
+    from lerobot_puffer import checkpoint as checkpoints
+    from lerobot_puffer.policy import MeanActor
+
+    path = args.checkpoint or checkpoints.find_newest(args.task)
+    stored = checkpoints.load(path)
+    return (f"checkpoint {path}", checkpoints.match(stored, args.task),
+            partial(MeanActor, stored.policy()))
+
+
+def _expert(args: argparse.Namespace) -> tuple[str, Task, Callable[[int], Actor]]:
+    """As `_checkpoint`, of a scripted expert."""
+    if args.checkpoint is not None:
+        raise ValueError(f"--policy expert takes no checkpoint, got {args.checkpoint}")
+    from lerobot_puffer.experts import Expert
+    from lerobot_puffer.tasks import make_task
+
+    task = make_task(args.task, args.assets, options=args.options)
+    return f"expert on {args.assets} assets", task, partial(Expert, task)
 
 
 def _demo(args: argparse.Namespace) -> int:

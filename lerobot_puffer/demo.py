@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from lerobot_puffer import checkpoint as checkpoints
 from lerobot_puffer.bench import measure
 from lerobot_puffer.evaluate import evaluate
+from lerobot_puffer.policy import MeanActor
 from lerobot_puffer.rendering import RenderError
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.train import train
@@ -33,13 +35,13 @@ def demo(out: str | Path = "runs/demo", seed: int = 1) -> int:
         print(f"stopped; the checkpoint is {training.checkpoint}")
         return 130
     print(f"3/3  {EPISODES} fresh episodes, and a video", flush=True)
-    policy = checkpoints.load(training.checkpoint).policy()
-    result = evaluate(TASK, policy, EPISODES)
+    actor = partial(MeanActor, checkpoints.load(training.checkpoint).policy())
+    result = evaluate(TASK, actor, EPISODES)
     video = out / f"{TASK}.mp4"
     try:
         from lerobot_puffer.video import film
 
-        film(make_task(TASK), policy, video)
+        film(make_task(TASK), actor, video)
         filmed = str(video)
     except (RenderError, ModuleNotFoundError) as error:
         filmed = f"none: {error}"

@@ -1,4 +1,4 @@
-"""Judging a policy: a fixed number of fresh episodes with the mean action; `video.py` films some.
+"""Judging what acts: a fixed number of fresh episodes; `video.py` films some.
 
 Every environment plays a number of episodes that is fixed beforehand: taking the first to end
 would favour the short ones, which are the successful ones.
@@ -7,15 +7,15 @@ would favour the short ones, which are the successful ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from torch import nn
 
 from lerobot_puffer.arguments import check_count
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.env import LeRobotPuffer
-from lerobot_puffer.policy import MeanActor
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.terms import Task
 
@@ -23,6 +23,16 @@ from lerobot_puffer.terms import Task
 ENDLESS = 500
 # so that the fresh episodes are none of those of a training, whose seeds are small numbers
 SEED = 1_000_000
+
+
+class Actor(Protocol):
+    """What acts in n environments: `policy.MeanActor`, `experts.Expert`."""
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Actions (n, naction) float32 for observations (n, nobs) float32."""
+
+    def forget(self, ended: np.ndarray) -> None:
+        """Start anew in the environments whose episode ended, (n,) bool."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +71,18 @@ class Evaluation:
         return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def evaluate(task: str | Task, policy: nn.Module, episodes: int = 100, seed: int = SEED,
-             num_envs: int = 128, num_threads: int | None = None,
-             device: str = "cpu", at_least: float = 0.0) -> Evaluation:
-    """Play fresh episodes with the mean action.
+def evaluate(task: str | Task, make_actor: Callable[[int], Actor], episodes: int = 100,
+             seed: int = SEED, num_envs: int = 128, num_threads: int | None = None,
+             at_least: float = 0.0) -> Evaluation:
+    """Play fresh episodes.
 
     Args:
       task: a registered task's name, or a Task. One without an end is stopped after 500 steps.
-      policy: takes the task's observations.
+      make_actor: makes what acts in a number of environments, as `partial(MeanActor, policy)`.
       episodes: how many, shared out evenly among the environments.
       seed: of the environments.
       num_envs: environments, at most one an episode.
       num_threads: threads that step; by default every usable CPU.
-      device: where the policy's weights are.
       at_least: give up, with the episodes so far, when the success rate will be lower than this.
     """
     episodes = check_count("episodes", episodes, 1)
@@ -89,7 +98,7 @@ def evaluate(task: str | Task, policy: nn.Module, episodes: int = 100, seed: int
     lengths, returns = np.zeros(num_envs), np.zeros(num_envs)
     length_sum = return_sum = 0.0
     try:
-        actor = MeanActor(policy, num_envs, device)
+        actor = make_actor(num_envs)
         observations, _ = env.reset(seed)
         steps = 0
         allowed = (1 - at_least) * episodes

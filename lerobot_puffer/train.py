@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from lerobot_puffer import checkpoint as checkpoints
 from lerobot_puffer.env import LeRobotPuffer
 from lerobot_puffer.evaluate import evaluate
 from lerobot_puffer.options import Options, load_options, section
-from lerobot_puffer.policy import Normalizer, PolicyShape, make_policy
+from lerobot_puffer.policy import MeanActor, Normalizer, PolicyShape, make_policy
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.terms import Task
 from lerobot_puffer.trainer import Trainer, World, make_loggers, parallel, world
@@ -236,7 +237,8 @@ class _Run:
             return False
         self.next_check = 1.15 * trainer.global_step
         checked = evaluate(
-            self.task, trainer.uncompiled_policy, device=str(self.config["device"]),
+            self.task, partial(MeanActor, trainer.uncompiled_policy,
+                               device=str(self.config["device"])),
             episodes=int(self.config["check_episodes"]),
             seed=CHECK_SEED + int(self.config["seed"]), at_least=target)
         return checked.success_rate >= target

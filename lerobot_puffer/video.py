@@ -1,18 +1,17 @@
-"""Videos of a policy: a few episodes one after the other, as MP4."""
+"""Videos of what acts: a few episodes one after the other, as MP4."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
-from torch import nn
 
 from lerobot_puffer.arguments import check_count
 from lerobot_puffer.env import LeRobotPuffer
-from lerobot_puffer.evaluate import ENDLESS
-from lerobot_puffer.policy import MeanActor
+from lerobot_puffer.evaluate import ENDLESS, Actor
 from lerobot_puffer.rendering import Camera
 from lerobot_puffer.terms import Task
 
@@ -22,14 +21,15 @@ _FPS = 50
 
 
 def film(
-    task: Task, policy: nn.Module, path: str | Path, episodes: int = 4, seed: int = 1_000_000,
-    camera: str | int | None = None, width: int = 640, height: int = 480,
+    task: Task, make_actor: Callable[[int], Actor], path: str | Path, episodes: int = 4,
+    seed: int = 1_000_000, camera: str | int | None = None, width: int = 640, height: int = 480,
 ) -> int:
-    """Write a video of whole episodes with the mean action; returns the number of frames.
+    """Write a video of whole episodes; returns the number of frames.
 
     H.264 in real time at up to 50 pictures a second. A task without an end is filmed 500 steps.
 
     Args:
+      make_actor: makes what acts, as in `evaluate`.
       path: file, .mp4.
       camera: name or id; None for the task's own.
       width, height: pixels; H.264 wants even numbers.
@@ -48,7 +48,7 @@ def film(
         step = env.compiled.control_timestep
         stride = max(1, round(1 / (step * _FPS)))
         limit = env.compiled.tables.episode_length or ENDLESS
-        actor = MeanActor(policy, 1)
+        actor = make_actor(1)
         observations, _ = env.reset(seed)
         picture = view.render(env.core.state[0])  # before a file is made: drawing may fail
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_reach_is_learnt(tmp_path):
     policy = checkpoints.load(training.checkpoint).policy()
     assert training.reached
     # other episodes than the checked ones: 500 of them scatter by 0.015 about 0.9 or more
-    assert evaluate("reach", policy, 500).success_rate > 0.8
+    assert evaluate("reach", partial(MeanActor, policy), 500).success_rate > 0.8
 
 
 def test_training_is_reproducible(trained, tmp_path):
@@ -71,7 +72,7 @@ def test_every_task_trains(task, tmp_path):
     training = train(task, TINY, folder=tmp_path, quiet=True)
     stored = checkpoints.load(training.checkpoint)
     assert checkpoints.match(stored).name == task
-    assert evaluate(task, stored.policy(), 2).mean_length == 500
+    assert evaluate(task, partial(MeanActor, stored.policy()), 2).mean_length == 500
 
 
 def test_every_task_has_a_configuration_that_ends_returns_at_time_limits():
@@ -92,7 +93,7 @@ def test_options_of_the_environment_reach_it(tmp_path):
 def test_a_recurrent_policy_trains_and_acts(tmp_path):
     training = train("reach", TINY | {"rnn_name": "LSTMWrapper"}, folder=tmp_path, quiet=True)
     policy = checkpoints.load(training.checkpoint).policy()
-    assert evaluate("reach", policy, 3).episodes == 3
+    assert evaluate("reach", partial(MeanActor, policy), 3).episodes == 3
 
 
 def test_importing_the_trainer_leaves_warnings_and_ctrl_c_alone():
@@ -189,12 +190,12 @@ def test_the_newest_checkpoint_is_found(trained, tmp_path):
 
 
 def test_evaluation_plays_the_asked_episodes_whatever_the_number_of_environments(trained):
-    policy = checkpoints.load(trained.checkpoint).policy()
+    actor = partial(MeanActor, checkpoints.load(trained.checkpoint).policy())
     for episodes, num_envs in ((5, 2), (3, 128), (4, 4)):
-        result = evaluate("reach", policy, episodes, num_envs=num_envs)
+        result = evaluate("reach", actor, episodes, num_envs=num_envs)
         assert result.episodes == episodes
         assert 5 <= result.mean_length <= 150
-    assert evaluate("reach", policy, 6, seed=1) == evaluate("reach", policy, 6, seed=1)
+    assert evaluate("reach", actor, 6, seed=1) == evaluate("reach", actor, 6, seed=1)
 
 
 def test_the_success_rates_interval_is_wilsons():

@@ -32,7 +32,7 @@ VERSIONS = ("3.11", "3.12")
 # setuptools 81 drops pkg_resources, which pufferlib's dependencies import
 SETUPTOOLS = "setuptools>=77,<81"
 BUILD_TOOLS = (SETUPTOOLS, "wheel", "cython>=3.1", "mujoco==4.0.0")
-EVERYTHING = ".[train,render,tensorboard,ray,dev]"
+EVERYTHING = ".[train,render,expert,tensorboard,ray,dev]"
 PUFFERLIB = "pufferlib==3.0.0"
 # the environments under study: the tests compare with their recorded and their own models
 REFERENCES = ("lerobothackathonenv==0.2.0", "gym-aloha==0.1.5")
