@@ -153,10 +153,11 @@ class _Path:
 
 
 class Expert:
-    """Acts in `num_envs` environments of a task; any start of arms and yaw of objects will do.
+    """Acts in `num_envs` environments of a task.
 
     An environment's first observation, and the first one after `forget`, starts its episode. The
-    actions follow from that observation alone: the joints' commands are not corrected later.
+    actions follow from that observation alone: the joints' commands are not corrected later. Any
+    yaw of the objects will do, and starts of the arms within 0.2 rad of their home.
 
     Args:
       task: a task that `SCRIPTS` names, in the mode "absolute"; its name or the Task.
