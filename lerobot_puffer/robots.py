@@ -18,6 +18,7 @@ class Robot:
         grippers: the actuators among them that close a gripper.
         home: rest position of ``joints`` in rad, also the start of an episode.
         end_effector: site that reach tasks move and that grasps close around.
+        jaws: the geoms of each jaw that close on an object.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Robot:
     grippers: tuple[str, ...]
     home: tuple[float, ...]
     end_effector: str
+    jaws: tuple[tuple[str, ...], ...] = ()
 
 
 _SO101_JOINTS = (
@@ -41,6 +43,7 @@ SO101 = Robot(
     grippers=("gripper",),
     home=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     end_effector="gripperframe",
+    jaws=(("fixed_jaw", "fixed_jaw_pad"), ("moving_jaw", "moving_jaw_pad")),
 )
 
 _VX300S_JOINTS = (

@@ -1,6 +1,7 @@
 """Scenes: a robot, an arena and objects become one MuJoCo model.
 
-``robots.py`` has the robots, ``models/`` the MJCF files; ``tasks/`` says what to do in a scene.
+``robots.py`` has the robots, ``physics.py`` options, gains and contacts, ``models/`` the MJCF
+files; ``tasks/`` says what to do in a scene.
 """
 
 from __future__ import annotations
@@ -8,89 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 from xml.sax.saxutils import quoteattr
 
 import mujoco
 
 from lerobot_puffer import models
 from lerobot_puffer.names import close
+from lerobot_puffer.physics import Gains, Grip, Physics
 from lerobot_puffer.robots import SO101, Robot
 
 Vec3 = tuple[float, float, float]
 Quat = tuple[float, float, float, float]
 
-_INTEGRATORS = {
-    "euler": mujoco.mjtIntegrator.mjINT_EULER,
-    "rk4": mujoco.mjtIntegrator.mjINT_RK4,
-    "implicit": mujoco.mjtIntegrator.mjINT_IMPLICIT,
-    "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
-}
-_CONES = {
-    "pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL,
-    "elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC,
-}
-
 
 class SceneError(ValueError):
     """A scene that cannot be built; the message names the scene and the repair."""
-
-
-@dataclass(frozen=True)
-class Physics:
-    """Values of ``mjOption`` that a scene sets.
-
-    Attributes:
-        timestep: seconds a ``mj_step``.
-        integrator: time integration.
-        cone: friction cone of the contacts.
-        iterations: most iterations of the constraint solver.
-        ls_iterations: most line search steps an iteration.
-        tolerance: the solver stops below this improvement of its scaled cost.
-        impratio: frictional over normal constraint impedance, for elliptic cones.
-    """
-
-    timestep: float = 0.002
-    integrator: Literal["euler", "rk4", "implicit", "implicitfast"] = "euler"
-    cone: Literal["pyramidal", "elliptic"] = "elliptic"
-    iterations: int = 100
-    ls_iterations: int = 50
-    tolerance: float = 1e-8
-    impratio: float = 1.0
-
-    def __post_init__(self) -> None:
-        _choice("integrator", self.integrator, _INTEGRATORS)
-        _choice("cone", self.cone, _CONES)
-        for name in ("timestep", "iterations", "ls_iterations", "impratio"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-
-    def apply(self, option: mujoco.MjOption) -> None:
-        """Write the values to the options of a spec or model."""
-        option.timestep = self.timestep
-        option.integrator = _INTEGRATORS[self.integrator]
-        option.cone = _CONES[self.cone]
-        option.iterations = self.iterations
-        option.ls_iterations = self.ls_iterations
-        option.tolerance = self.tolerance
-        option.impratio = self.impratio
-
-
-@dataclass(frozen=True)
-class Gains:
-    """Gains of a robot's position actuators; None keeps what its MJCF file says.
-
-    Attributes:
-        kp: position gain, N m/rad.
-        kv: velocity gain, N m s/rad.
-        force: torque limit of the arm's actuators, N m.
-        gripper_force: torque limit of the grippers' actuators, N m; None means ``force``.
-    """
-
-    kp: float | None = None
-    kv: float | None = None
-    force: float | None = None
-    gripper_force: float | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +73,7 @@ class Scene:
         objects: what lies there.
         physics: values of ``mjOption``.
         gains: gains of the robot's actuators.
+        grip: contacts of the robot's jaws with the objects; None leaves them to the geoms.
         robot_pos: where its base stands, m, world frame.
         goal_marker: start of the mocap body ``goal_marker``, m, world frame; None for no marker.
         cameras: beside those of the arena and the robot.
@@ -150,6 +84,7 @@ class Scene:
     objects: tuple[Object, ...] = ()
     physics: Physics = field(default_factory=Physics)
     gains: Gains = field(default_factory=Gains)
+    grip: Grip | None = None
     robot_pos: Vec3 = (0.0, 0.0, 0.6)
     goal_marker: Vec3 | None = None
     cameras: tuple[Camera, ...] = ()
@@ -164,6 +99,8 @@ class Scene:
         self.physics.apply(spec.option)
         for obj in self.objects:
             _attach_object(spec, obj)
+            if self.grip is not None and self.robot is not None:
+                self.grip.apply(spec, sum(self.robot.jaws, ()), obj.name)
         if self.goal_marker is not None:
             marker = spec.worldbody.add_body(name="goal_marker", mocap=True, pos=self.goal_marker)
             marker.add_geom(
@@ -205,7 +142,7 @@ class Scene:
             if actuator is None:
                 known = [a.name for a in spec.actuators]
                 raise SceneError(f"{file} has no actuator {name!r}{close(name, known)}")
-            _set_gains(actuator, self.gains, name in self.robot.grippers)
+            self.gains.apply(actuator, name in self.robot.grippers)
         return spec
 
 
@@ -284,11 +221,6 @@ class Reference:
         return _compile(self.spec(), what, visual)
 
 
-def _choice(what: str, value: str, known: dict[str, object]) -> None:
-    if value not in known:
-        raise ValueError(f"{what} must be one of {', '.join(known)}; got {value!r}")
-
-
 def _find(folder: str, name: str) -> Path:
     """Return the file ``name`` of a folder of models/, or the user's own file of that path."""
     own = Path(name)
@@ -326,17 +258,6 @@ def _compile(spec: mujoco.MjSpec, scene: str, visual: bool) -> mujoco.MjModel:
         return spec.compile()
     except ValueError as error:
         raise SceneError(f"MuJoCo cannot compile the scene, {scene}: {error}") from error
-
-
-def _set_gains(actuator: mujoco.MjsActuator, gains: Gains, gripper: bool) -> None:
-    if gains.kp is not None:
-        actuator.gainprm[0] = gains.kp
-        actuator.biasprm[1] = -gains.kp
-    if gains.kv is not None:
-        actuator.biasprm[2] = -gains.kv
-    force = gains.gripper_force if gripper and gains.gripper_force is not None else gains.force
-    if force is not None:
-        actuator.forcerange = [-force, force]
 
 
 def _attach_object(spec: mujoco.MjSpec, obj: Object) -> None:

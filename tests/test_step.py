@@ -314,7 +314,9 @@ def test_the_log_holds_means_over_ended_episodes():
 MENAGERIE = """
 <mujoco>
   <compiler angle="radian"/>
-  <option timestep="0.004" integrator="{integrator}" cone="{cone}" density="1.2" wind="1 0 0"/>
+  <option timestep="0.004" integrator="{integrator}" cone="{cone}" density="1.2" wind="1 0 0">
+    <flag eulerdamp="{eulerdamp}"/>
+  </option>
   <worldbody>
     <geom name="floor" type="plane" size="2 2 .1" condim="4"/>
     <body pos="0 0 .6" gravcomp="0.5">
@@ -347,12 +349,16 @@ MENAGERIE = """
 
 
 @pytest.mark.parametrize("cone", ["pyramidal", "elliptic"])
-@pytest.mark.parametrize("integrator", ["Euler", "implicit", "implicitfast", "RK4"])
-def test_a_model_of_many_parts_steps_as_mj_step(integrator, cone):
-    scene = Text(MENAGERIE.format(integrator=integrator, cone=cone))
+@pytest.mark.parametrize(
+    ("integrator", "eulerdamp"),
+    [("Euler", "enable"), ("Euler", "disable")]
+    + [(name, "enable") for name in ("implicit", "implicitfast", "RK4", "discrete")],
+)
+def test_a_model_of_many_parts_steps_as_mj_step(integrator, eulerdamp, cone):
+    scene = Text(MENAGERIE.format(integrator=integrator, eulerdamp=eulerdamp, cone=cone))
     task = toy(scene=scene, rewards=(Negative(name="h", signal=Height(Site("tip"))),), substeps=2)
     sims = Simulations(task, 3, 2)
-    assert sims.compiled.tables.stages == (integrator != "RK4")
+    assert sims.compiled.tables.stages == (integrator not in ("RK4", "discrete"))
     data = mujoco.MjData(sims.model)
     mujoco.mj_setState(sims.model, data, sims.core.state[1], STATE)
     rng = np.random.default_rng(0)

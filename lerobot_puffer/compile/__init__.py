@@ -92,9 +92,11 @@ class _Compiler:
         reads_sensors = any(
             row["kind"] == KINDS["observe"]["field"]
             and row["source"] == KINDS["field"]["sensordata"] for row in observations)
+        # mj_Euler looks at this flag by itself
+        flags = model.opt.disableflags & ~int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
+        integrators = (mujoco.mjtIntegrator.mjINT_RK4, mujoco.mjtIntegrator.mjINT_DISCRETE)
         return not (
-            model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
-            or model.opt.enableflags or model.opt.disableflags
+            model.opt.integrator in integrators or model.opt.enableflags or flags
             or model.ntendon or model.nflex or model.nplugin or model.na or model.nhistory
             or model.nplastic or reads_sensors)
 
