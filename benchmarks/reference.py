@@ -1,98 +1,113 @@
-"""Environment steps per second: lerobothackathonenv 0.2.0 and this package, on the same scene.
+"""Environment steps per second of this package and of others that have the same tasks, in turns.
 
-Makes an environment for the reference in .cache/reference (mujoco 3.17.0, dm-control 1.0.50, the
-newest it runs on); this package runs in the Python that starts the script, which `make install`
-made. Each side has a worker process of its own, and the settings take turns in blocks.
+    python benchmarks/reference.py                  all of them
+    python benchmarks/reference.py --parts aloha    lerobot, aloha, envpool: only some
 
-    .venv/bin/python benchmarks/reference.py --json runs/reference.json
+lerobot: lerobothackathonenv 0.2.0 (with mujoco 3.17.0, the newest it runs on) on its own scene.
+aloha: gym-aloha 0.1.5 with the dependencies it declares, its drawing replaced by an empty picture;
+then our environment over raw `mjb_step`, as in `lerobot-puffer bench`.
+envpool: the ALOHA tasks of EnvPool 1.2.5, which are tasks of their own, beside our learning
+variants of ours: joint deltas, 50 Hz, 4 substeps of 5 ms on both sides.
 
-Actions are uniform in the action space and drawn beforehand. Every simulation starts anew after
-300 steps on both sides, so that they see the same states; our resets are inside the timed steps,
-the reference's are not timed. `models.py` compares the scenes, `lerobot-puffer bench` the
-environment with raw MuJoCo.
+Actions are drawn beforehand. Every simulation starts anew after 300 steps (EnvPool: 250, its own
+limit), so that all see the same kind of states. Resets of ours and of EnvPool are inside the timed
+steps, those of the reference packages are not timed. `models.py` compares the scenes,
+`so101_nexus.py` another package's SO-101, compare.py has what they share.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-REFERENCE = ROOT / ".cache" / "reference"
-PACKAGES = ("mujoco==3.17.0", "dm-control==1.0.50", "gymnasium==0.29.1", "numpy<2",
-            "gym==0.23.0", "pettingzoo", "shimmy", "psutil", "setuptools<81", "imageio")
-# it declares an older mujoco
-WITHOUT_DEPENDENCIES = ("lerobothackathonenv==0.2.0",)
-EPISODE = 300
-WARM_UP = 0.3  # s
-GYM_ID = "LeRobot-v0"
+from compare import (
+    OURS,
+    RING,
+    Setting,
+    Side,
+    Stepper,
+    add_arguments,
+    open_native,
+    race,
+    report,
+    serve,
+    threads_text,
+    uniform,
+    workers,
+)
+
+LEROBOT = Side(
+    "lerobothackathonenv",
+    ("mujoco==3.17.0", "dm-control==1.0.50", "gymnasium==0.29.1", "numpy<2", "gym==0.23.0",
+     "pettingzoo", "shimmy", "psutil", "setuptools<81", "imageio"),
+    # it declares an older mujoco
+    without_dependencies=("lerobothackathonenv==0.2.0",), pufferlib=True,
+    shown=("lerobothackathonenv", "mujoco", "dm-control", "pufferlib"),
+)
+GYM_ALOHA = Side("gym-aloha", ("gym-aloha==0.1.5",), shown=("gym-aloha", "mujoco", "dm-control"))
+ENVPOOL = Side("envpool", ("envpool==1.2.5",), shown=("envpool",))
+PARTS = {"lerobot": LEROBOT, "aloha": GYM_ALOHA, "envpool": ENVPOOL}
+
+LEROBOT_ID = "LeRobot-v0"
+# ours, gym-aloha's, EnvPool's
+ALOHA_IDS = (
+    ("aloha_transfer_cube", "AlohaTransferCube-v0", "AlohaHandOver-v1"),
+    ("aloha_insertion", "AlohaInsertion-v0", "AlohaSinglePegInsertion-v1"),
+)
+# where gym-aloha's arms start: six joints, rad, and a gripper, 0..1, an arm
+ALOHA_START = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.1) * 2
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One way of stepping.
+def swings(num_envs: int) -> Any:
+    """Absolute ALOHA actions (RING, num_envs, 14): smooth swings about the start, as an expert's.
 
-    Attributes:
-      side: "reference" or "ours", the worker that runs it.
-      label: row of the table.
-      opener: name of the function below that makes the environments.
-      num_envs: how many.
-      options: further arguments of the opener.
+    Joints swing by up to 0.5 rad once in RING steps, 1.28 s, each with a phase and an amplitude of
+    its own; the grippers between shut and open.
     """
+    import numpy as np
 
-    side: str
-    label: str
-    opener: str
-    num_envs: int
-    options: dict
+    rng = np.random.default_rng(0)
+    phase = 2 * np.pi * rng.random((num_envs, 14))
+    size = 0.5 * rng.random((num_envs, 14))
+    time = 2 * np.pi * np.arange(RING)[:, None, None] / RING
+    actions = np.array(ALOHA_START) + size * np.sin(time + phase)
+    actions[..., 6::7] = 0.5 + 0.5 * np.sin(time + phase[:, 6::7])
+    return actions.astype(np.float32)
 
 
-@dataclass
-class Stepper:
-    """Open environments.
-
-    Attributes:
-      step: takes (num_envs, 6) actions.
-      reset: starts all episodes anew; None where the environments do it themselves.
-      close: frees them.
-    """
-
-    step: Callable[[Any], Any]
-    reset: Callable[[], Any] | None
-    close: Callable[[], Any]
+def actions_of(kind: str, num_envs: int) -> Any:
+    """Absolute ALOHA actions: "swings", or "uniform" in the action space, which jerks the arms."""
+    return swings(num_envs) if kind == "swings" else uniform(num_envs, [-1.0] * 14, 1.0)
 
 
 def open_single(num_envs: int, env_id: str, **options: Any) -> Stepper:
     """One Gymnasium environment."""
     import gymnasium
 
+    if not env_id.startswith("lerobot_puffer/"):
+        import lerobothackathonenv  # noqa: F401  registers its ids
+
     env = gymnasium.make(env_id, **options)
-    return Stepper(lambda actions: env.step(actions[0]), env.reset, env.close)
+    env.reset(seed=0)
+    return Stepper(lambda actions: env.step(actions[0]), uniform(1, [-1.0] * 6, 1.0), env.reset,
+                   env.close)
 
 
-def open_async(num_envs: int, env_id: str, **options: Any) -> Stepper:
+def open_async(num_envs: int, env_id: str) -> Stepper:
     """Gymnasium's AsyncVectorEnv, one process an environment."""
     import gymnasium
+    import lerobothackathonenv  # noqa: F401  registers its ids
 
-    make = partial(gymnasium.make, env_id, **options)
-    envs = gymnasium.vector.AsyncVectorEnv([make] * num_envs)
-    return Stepper(envs.step, envs.reset, envs.close)
+    envs = gymnasium.vector.AsyncVectorEnv([partial(gymnasium.make, env_id)] * num_envs)
+    envs.reset(seed=0)
+    return Stepper(envs.step, uniform(num_envs, [-1.0] * 6, 1.0), envs.reset, envs.close)
 
 
 def puffer_env(env_id: str, buf: Any = None, seed: int = 0) -> Any:
     """One Gymnasium environment under PufferLib's adapter."""
     import gymnasium
+    import lerobothackathonenv  # noqa: F401  registers its ids
     from pufferlib.emulation import GymnasiumPufferEnv
 
     return GymnasiumPufferEnv(env_creator=partial(gymnasium.make, env_id), buf=buf, seed=seed)
@@ -104,194 +119,164 @@ def open_puffer(num_envs: int, env_id: str, num_workers: int) -> Stepper:
 
     envs = vector.make(partial(puffer_env, env_id), num_envs=num_envs, num_workers=num_workers,
                        batch_size=num_envs, backend=vector.Multiprocessing, overwork=True)
-    return Stepper(envs.step, envs.reset, envs.close)
+    envs.reset(seed=0)
+    return Stepper(envs.step, uniform(num_envs, [-1.0] * 6, 1.0), envs.reset, envs.close)
 
 
-def open_native(num_envs: int, num_threads: int, assets: str) -> Stepper:
-    """`LeRobotPuffer` in this process."""
+def open_gym_aloha(num_envs: int, env_id: str, actions: str) -> Stepper:
+    """One environment of gym-aloha that draws nothing."""
+    import gym_aloha  # noqa: F401  registers its ids
+    import gymnasium
     import numpy as np
 
-    from lerobot_puffer.env import LeRobotPuffer
+    env = gymnasium.make(f"gym_aloha/{env_id}", obs_type="pixels_agent_pos",
+                         disable_env_checker=True)
+    # the smallest picture there is: it copies what it is given
+    picture = np.zeros((1, 1, 3), np.uint8)
+    env.unwrapped._env.physics.render = lambda *args, **kwargs: picture
+    env.reset(seed=0)
+    return Stepper(lambda rows: env.step(rows[0]), actions_of(actions, 1), env.reset, env.close,
+                   settle=300)
+
+
+def open_envpool(num_envs: int, env_id: str, num_threads: int) -> Stepper:
+    """EnvPool's threads, the environments' ages spread over an episode."""
+    import envpool
+    import numpy as np
+
+    envs = envpool.make_gymnasium(env_id, num_envs=num_envs, num_threads=num_threads, seed=0)
+    actions = uniform(num_envs, [-1.0] * envs.action_space.shape[0], 1.0)
+    actions = actions.astype(envs.action_space.dtype)
+    envs.reset()
+    episode = envs.config["max_episode_steps"]
+    starts = np.arange(num_envs) * episode // num_envs
+    for step in range(episode):
+        envs.step(actions[step % RING])
+        begin = np.flatnonzero(starts == step)
+        if len(begin):
+            envs.reset(begin)
+    return Stepper(envs.step, actions, None, envs.close)
+
+
+def open_ours(num_envs: int, num_threads: int, task: str, assets: str = "native",
+              options: dict | None = None, actions: str | None = None) -> Stepper:
+    """`LeRobotPuffer`; `actions` as in `actions_of`, uniform in its action space where None."""
     from lerobot_puffer.tasks import make_task
 
-    task = replace(make_task("lerobot_reach", assets), episode_length=EPISODE)
-    env = LeRobotPuffer(task=task, num_envs=num_envs, num_threads=num_threads)
-    env.reset(seed=0)
-    # ages from 0 to 299, so that a step resets the same share of them at any time
-    env.core.episode["steps"] = np.arange(num_envs) * EPISODE // num_envs
-    return Stepper(env.step, None, env.close)
+    return open_native(num_envs, num_threads, make_task(task, assets, options=options),
+                       actions=actions_of(actions, num_envs) if actions else None)
 
 
-OPENERS = {"single": open_single, "async": open_async, "puffer": open_puffer,
-           "native": open_native}
+OPENERS = {"single": open_single, "async": open_async, "puffer": open_puffer, "ours": open_ours,
+           "gym_aloha": open_gym_aloha, "envpool": open_envpool}
 
 
-def measure(setting: Setting, seconds: float) -> float:
-    """Environment steps per second of one block."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    ring = rng.uniform(-1.0, 1.0, (64, setting.num_envs, 6)).astype(np.float32)
-    stepper = OPENERS[setting.opener](setting.num_envs, **setting.options)
-    if stepper.reset:
-        stepper.reset()
-    done, timed, elapsed, total = 0, 0, 0.0, 0.0
-    while elapsed < seconds:
-        begin = time.perf_counter()
-        stepper.step(ring[done % len(ring)])
-        duration = time.perf_counter() - begin
-        done += 1
-        total += duration
-        if total > WARM_UP:
-            elapsed += duration
-            timed += 1
-        if stepper.reset and done % EPISODE == 0:
-            stepper.reset()
-    stepper.close()
-    return setting.num_envs * timed / elapsed
+def lerobot_settings(args: argparse.Namespace) -> list[Setting]:
+    """LeRobot-v0 against `lerobot_reach`."""
+    name, table = LEROBOT.name, f"lerobothackathonenv's {LEROBOT_ID}"
+    vectors = [int(n) for n in args.vector_envs.split(",")]
+    found = [Setting(table, name, "reference, one environment", "single", 1,
+                     {"env_id": LEROBOT_ID})]
+    found += [Setting(table, name, "reference, AsyncVectorEnv", "async", n,
+                      {"env_id": LEROBOT_ID}, reopen=True) for n in vectors]
+    # its processes wait by spinning
+    found += [Setting(table, name, f"reference, PufferLib, {args.threads} workers", "puffer", n,
+                      {"env_id": LEROBOT_ID, "num_workers": min(n, args.threads)}, reopen=True)
+              for n in vectors]
+    found.append(Setting(table, OURS, "ours, its scene, one Gymnasium environment", "single", 1,
+                         {"env_id": f"lerobot_puffer/{LEROBOT_ID}", "assets": "reference"}))
+    return found + ours_by_scene(table, args.native_envs, args.threads, {"task": "lerobot_reach"})
 
 
-def work(side: str) -> None:
-    """Answer every line of standard input, [setting number, seconds], with a rate."""
-    answers = os.fdopen(os.dup(1), "w")
-    # what a package prints must not look like an answer
-    os.dup2(2, 1)
-    if side == "reference":
-        import lerobothackathonenv  # noqa: F401  registers its ids
-
-    import mujoco
-    print(json.dumps(mujoco.mj_versionString()), file=answers, flush=True)
-    for line in sys.stdin:
-        setting, seconds = json.loads(line)
-        print(json.dumps(measure(Setting(**setting), seconds)), file=answers, flush=True)
+def ours_by_scene(table: str, num_envs: int, threads: int, options: dict) -> list[Setting]:
+    """Ours on the reference's scene and on the native one, with one thread and with all."""
+    return [
+        Setting(table, OURS, f"ours, {scene}, {threads_text(count)}", "ours", num_envs,
+                options | {"num_threads": count, "assets": assets})
+        for assets, scene in (("reference", "its scene"), ("native", "native scene"))
+        for count in sorted({1, threads})
+    ]
 
 
-def pip(*arguments: str) -> None:
-    """Install into the reference's environment."""
-    subprocess.run([str(REFERENCE / "bin" / "python"), "-m", "pip", "install", "-q",
-                    "--disable-pip-version-check", *arguments], check=True)
-
-
-def make_reference() -> str:
-    """Make the reference's environment unless it is there; return its Python."""
-    stamp = REFERENCE / "installed.json"
-    wanted = json.dumps([PACKAGES, WITHOUT_DEPENDENCIES])
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        sys.path.insert(0, str(ROOT / "tools"))
-        import install
-
-        print(f"making {REFERENCE.relative_to(ROOT)} (minutes the first time)", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(REFERENCE)], check=True)
-        pip(*PACKAGES)
-        wheel = install.pufferlib_wheel(f"{sys.version_info.major}.{sys.version_info.minor}")
-        pip("--no-deps", str(wheel), *WITHOUT_DEPENDENCIES)
-        stamp.write_text(wanted)
-    return str(REFERENCE / "bin" / "python")
-
-
-@contextmanager
-def workers() -> Iterator[tuple[Callable[[Setting, float], float], dict[str, str]]]:
-    """Start both sides; yield a function that measures, and their MuJoCo versions."""
-    processes = {}
-    for side, python in (("reference", make_reference()), ("ours", sys.executable)):
-        # nothing is drawn; one BLAS thread, as numpy has nothing to share out here
-        env = os.environ | {"MUJOCO_GL": "disable", "OMP_NUM_THREADS": "1"}
-        processes[side] = subprocess.Popen(
-            [python, str(Path(__file__).resolve()), "--worker", side], env=env, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REFERENCE)
-
-    def answer(side: str) -> Any:
-        line = processes[side].stdout.readline()
-        if not line:
-            raise SystemExit(f"the worker of {side} ended with {processes[side].wait()}")
-        return json.loads(line)
-
-    def ask(setting: Setting, seconds: float) -> float:
-        print(json.dumps([setting.__dict__, seconds]), file=processes[setting.side].stdin,
-              flush=True)
-        return answer(setting.side)
-
-    try:
-        yield ask, {side: answer(side) for side in processes}
-    finally:
-        for process in processes.values():
-            process.stdin.close()
-            process.wait()
-
-
-def settings(vector_envs: list[int], native_envs: int, threads: int) -> list[Setting]:
-    """What is compared; the first is what the others are divided by."""
-    found = [Setting("reference", "reference, one environment", "single", 1, {"env_id": GYM_ID})]
-    for n in vector_envs:
-        found.append(Setting("reference", "reference, AsyncVectorEnv", "async", n,
-                             {"env_id": GYM_ID}))
-    for n in vector_envs:
-        found.append(Setting("reference", f"reference, PufferLib, {threads} workers", "puffer", n,
-                             {"env_id": GYM_ID, "num_workers": min(n, threads)}))
-    ours = {"env_id": f"lerobot_puffer/{GYM_ID}", "assets": "reference"}
-    found.append(Setting("ours", "ours, its scene, one Gymnasium environment", "single", 1, ours))
-    for assets, scene in (("reference", "its scene"), ("native", "native scene")):
-        for count in sorted({1, threads}):
-            found.append(Setting("ours", f"ours, {scene}, {count} threads".replace(
-                "1 threads", "1 thread"), "native", native_envs,
-                {"num_threads": count, "assets": assets}))
+def aloha_settings(args: argparse.Namespace) -> list[Setting]:
+    """gym-aloha's tasks against ours of the same name."""
+    found = []
+    for task, env_id, _ in ALOHA_IDS:
+        table = f"gym-aloha's {env_id}, drawing off, {args.actions}"
+        found.append(Setting(table, GYM_ALOHA.name, "reference, one environment", "gym_aloha", 1,
+                             {"env_id": env_id, "actions": args.actions}))
+        found += ours_by_scene(table, args.aloha_envs, args.threads,
+                               {"task": task, "actions": args.actions})
     return found
 
 
-def table(rows: list[dict]) -> str:
-    """The Markdown table."""
-    lines = ["| | environments | steps/s, median | lowest to highest | over the first |",
-             "|---|---:|---:|---:|---:|"]
-    for row in rows:
-        low, high = row["range"]
-        lines.append(f"| {row['label']} | {row['num_envs']} | {row['steps_per_second']:,} | "
-                     f"{low:,} to {high:,} | {row['ratio']:.2f} |")
-    return "\n".join(lines)
+def envpool_settings(args: argparse.Namespace) -> list[Setting]:
+    """EnvPool's ALOHA tasks beside ours."""
+    found = []
+    text = ", ".join(f"{name}={value}" for name, value in args.learning_options.items())
+    for task, _, env_id in ALOHA_IDS:
+        for count in sorted({1, args.threads}):
+            found.append(Setting(f"EnvPool's {env_id}", ENVPOOL.name,
+                                 f"EnvPool, {threads_text(count)}", "envpool", args.aloha_envs,
+                                 {"env_id": env_id, "num_threads": count}))
+        for count in sorted({1, args.threads}):
+            found.append(Setting(f"EnvPool's {env_id}", OURS,
+                                 f"ours, {task}, {text}, {threads_text(count)}", "ours",
+                                 args.aloha_envs, {"task": task, "num_threads": count,
+                                                   "options": args.learning_options}))
+    return found
+
+
+def over_raw(args: argparse.Namespace) -> list[dict]:
+    """Our ALOHA environments over raw `mjb_step` of the same states, as `lerobot-puffer bench`."""
+    from lerobot_puffer.bench import measure
+
+    variants: list[tuple[str, dict]] = [("reference", {}), ("native", {})]
+    if "envpool" in args.parts:
+        variants.append(("native", args.learning_options))
+    return [measure(task, args.aloha_envs, args.threads, seconds=6.0 * args.seconds,
+                    assets=assets, options=options)
+            for task, _, _ in ALOHA_IDS for assets, options in variants]
+
+
+def raw_note(line: dict) -> str:
+    """A sentence about a line of `over_raw`."""
+    low, high = line["ratio_range"]
+    options = "".join(f", {name}={value}" for name, value in line["options"].items())
+    return (f"Environment over raw `mjb_step`, {line['task']}, {line['assets']} scene{options}, "
+            f"{line['num_envs']} environments, {threads_text(line['num_threads'])}: "
+            f"{line['ratio']:.3f} ({low:.3f} to {high:.3f}), "
+            f"{line['env_steps_per_second']:,} steps/s.")
 
 
 def main() -> None:
     """Run the comparison, or one of its workers."""
+    if serve(tuple(PARTS.values()), OPENERS):
+        return
+    from lerobot_puffer.arguments import task_options
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="of one block")
-    parser.add_argument("--repeats", type=int, default=5, help="blocks of every setting")
+    parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))
     parser.add_argument("--vector-envs", default="4,16",
                         help="environments of AsyncVectorEnv and PufferLib")
-    parser.add_argument("--native-envs", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--worker", choices=("reference", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--native-envs", type=int, default=256, help="ours beside LeRobot-v0")
+    parser.add_argument("--aloha-envs", type=int, default=64, help="ours and EnvPool's of ALOHA")
+    parser.add_argument("--actions", choices=("swings", "uniform"), default="swings",
+                        help="of the aloha part")
+    parser.add_argument("--learning-options", type=task_options, metavar="NAME=VALUE,...",
+                        default={"mode": "delta"}, help="of our tasks beside EnvPool's")
+    add_arguments(parser)
     args = parser.parse_args()
-    if args.worker:
-        work(args.worker)
-        return
-    from lerobot_puffer.bench import cpu, versions
-
-    compared = settings([int(n) for n in args.vector_envs.split(",")], args.native_envs,
-                        args.threads)
-    rates: list[list[float]] = [[] for _ in compared]
-    with workers() as (ask, mujoco_versions):
-        for repeat in range(args.repeats):
-            for setting, found in zip(compared, rates, strict=True):
-                found.append(ask(setting, args.seconds))
-                print(f"{repeat + 1}/{args.repeats} {setting.label}, {setting.num_envs}: "
-                      f"{found[-1]:,.0f}", file=sys.stderr)
-    rows = [
-        {"label": setting.label, "num_envs": setting.num_envs,
-         "steps_per_second": round(statistics.median(found)),
-         "range": [round(min(found)), round(max(found))],
-         "ratio": statistics.median(a / b for a, b in zip(found, rates[0], strict=True))}
-        for setting, found in zip(compared, rates, strict=True)
-    ]
-    result = {"rows": rows, "mujoco": mujoco_versions, "versions": versions(), "cpu": cpu(),
-              "repeats": args.repeats, "seconds": args.seconds,
-              "command": " ".join(["python", *sys.argv])}
-    print(table(rows))
-    print(f"\n{result['cpu']}; MuJoCo {mujoco_versions['reference']} (reference) and "
-          f"{mujoco_versions['ours']} (ours); {args.repeats} blocks of {args.seconds:g} s in turn; "
-          f"`{result['command']}`")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    made = {"lerobot": lerobot_settings, "aloha": aloha_settings, "envpool": envpool_settings}
+    sides = tuple(PARTS[part] for part in PARTS if part in args.parts)
+    settings = [setting for part in PARTS if part in args.parts for setting in made[part](args)]
+    with workers(__file__, sides) as running:
+        rows = race(running, settings, args.repeats, args.seconds)
+    result: dict[str, Any] = {"rows": rows}
+    if "aloha" in args.parts:
+        result["over_raw"] = over_raw(args)
+        result["notes"] = [raw_note(line) for line in result["over_raw"]]
+    report(args, running.versions, result)
 
 
 if __name__ == "__main__":

@@ -73,27 +73,27 @@ def probe(python: str) -> tuple[str, str]:
     return version, " and ".join(lacks)
 
 
-def find_python() -> str:
-    """Return an interpreter of a supported version that has venv and headers.
+def find_python(versions: tuple[str, ...] = VERSIONS) -> str:
+    """Return an interpreter of one of these versions that has venv and headers.
 
     Raises:
         InstallError: there is none; the message lists what was tried.
     """
-    wanted = " or ".join(VERSIONS)
+    wanted = " or ".join(versions)
     chosen = os.environ.get("PYTHON")
     if chosen:
         candidates = [chosen]
     else:
-        names = ("python3", *(f"python{version}" for version in VERSIONS), "python")
+        names = ("python3", *(f"python{version}" for version in versions), "python")
         pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
         # a pyenv shim is on PATH even where it does not run, so the interpreters behind come last
         candidates = [sys.executable, *(path for name in names if (path := shutil.which(name)))]
-        for version in VERSIONS:
+        for version in versions:
             candidates += map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))
     tried = []
     for python in dict.fromkeys(candidates):
         version, lacks = probe(python)
-        if version in VERSIONS and not lacks:
+        if version in versions and not lacks:
             return python
         tried.append(
             f"  {python}: "
@@ -104,7 +104,7 @@ def find_python() -> str:
         f"needs Python {wanted} with venv and headers; tried\n"
         + "\n".join(tried)
         + "\ninstall one (Debian: apt-get install python3-dev python3-venv),"
-        + " or say where it is: make install PYTHON=/path/to/python3.11"
+        + f" or set PYTHON=/path/to/python{versions[0]}"
     )
 
 
