@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".cache" / "venvs"
 OURS = "ours"
 WARM_UP = 0.1  # s before each block, for the caches
-RING = 64  # actions drawn beforehand, that the steps go through
+RING = 64  # uniform actions drawn beforehand
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Stepper:
 
     Attributes:
       step: takes one of `actions`.
-      actions: (RING, num_envs, n) float32.
+      actions: (k, num_envs, n), which the steps go through again and again.
       reset: starts all episodes anew; None where the environments do it themselves.
       close: frees them.
       settle: steps before the first block.
@@ -101,7 +101,7 @@ class Stepper:
     def timed(self) -> float:
         """Seconds of the next step."""
         begin = time.perf_counter()
-        self.step(self.actions[self.done % RING])
+        self.step(self.actions[self.done % len(self.actions)])
         seconds = time.perf_counter() - begin
         self.done += 1
         if self.reset and self.done % self.episode == 0:
@@ -166,6 +166,8 @@ def serve(sides: tuple[Side, ...], openers: Mapping[str, Callable[..., Any]]) ->
     """
     if sys.argv[1:2] != ["--worker"]:
         return False
+    # a script may have the name of the package that it measures
+    sys.path.remove(str(Path(__file__).resolve().parent))
     shown = {side.name: side.shown for side in sides}.get(sys.argv[2], ())
     answers = os.fdopen(os.dup(1), "w")
     # what a package prints must not look like an answer

@@ -9,10 +9,11 @@ then our environment over raw `mjb_step`, as in `lerobot-puffer bench`.
 envpool: the ALOHA tasks of EnvPool 1.2.5, which are tasks of their own, beside our learning
 variants of ours: joint deltas, 50 Hz, 4 substeps of 5 ms on both sides.
 
-Actions are drawn beforehand. Every simulation starts anew after 300 steps (EnvPool: 250, its own
-limit), so that all see the same kind of states. Resets of ours and of EnvPool are inside the timed
-steps, those of the reference packages are not timed. `models.py` compares the scenes,
-`so101_nexus.py` another package's SO-101, compare.py has what they share.
+Actions are drawn beforehand, uniformly; in the aloha part they are those of a scripted hand-over,
+on both tasks, among objects at random places. Every simulation starts anew after 300 steps
+(EnvPool: 250, its own limit), so that all see the same kind of states. Resets of ours and of
+EnvPool are inside the timed steps, those of the reference packages are not timed. `models.py`
+compares the scenes, `so101_nexus.py` another package's SO-101, compare.py has what they share.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 from compare import (
     OURS,
     RING,
+    ROOT,
     Setting,
     Side,
     Stepper,
@@ -55,30 +57,20 @@ ALOHA_IDS = (
     ("aloha_transfer_cube", "AlohaTransferCube-v0", "AlohaHandOver-v1"),
     ("aloha_insertion", "AlohaInsertion-v0", "AlohaSinglePegInsertion-v1"),
 )
-# where gym-aloha's arms start: six joints, rad, and a gripper, 0..1, an arm
-ALOHA_START = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.1) * 2
+# 300 absolute actions of a scripted hand-over on gym-aloha's scene
+SCRIPT = ROOT / "tests" / "data" / "golden_AlohaTransferCube_scripted.npz"
 
 
-def swings(num_envs: int) -> Any:
-    """Absolute ALOHA actions (RING, num_envs, 14): smooth swings about the start, as an expert's.
+def scripted(num_envs: int) -> Any:
+    """Actions (300, num_envs, 14) of `SCRIPT`; environment i begins at its age in `open_native`.
 
-    Joints swing by up to 0.5 rad once in RING steps, 1.28 s, each with a phase and an amplitude of
-    its own; the grippers between shut and open.
+    Uniform ones jerk gym-aloha's arms until MuJoCo reports a diverged simulation.
     """
     import numpy as np
 
-    rng = np.random.default_rng(0)
-    phase = 2 * np.pi * rng.random((num_envs, 14))
-    size = 0.5 * rng.random((num_envs, 14))
-    time = 2 * np.pi * np.arange(RING)[:, None, None] / RING
-    actions = np.array(ALOHA_START) + size * np.sin(time + phase)
-    actions[..., 6::7] = 0.5 + 0.5 * np.sin(time + phase[:, 6::7])
-    return actions.astype(np.float32)
-
-
-def actions_of(kind: str, num_envs: int) -> Any:
-    """Absolute ALOHA actions: "swings", or "uniform" in the action space, which jerks the arms."""
-    return swings(num_envs) if kind == "swings" else uniform(num_envs, [-1.0] * 14, 1.0)
+    actions = np.load(SCRIPT)["action"].astype(np.float32)
+    ages = np.arange(num_envs) * len(actions) // num_envs
+    return actions[(np.arange(len(actions))[:, None] + ages) % len(actions)]
 
 
 def open_single(num_envs: int, env_id: str, **options: Any) -> Stepper:
@@ -123,7 +115,7 @@ def open_puffer(num_envs: int, env_id: str, num_workers: int) -> Stepper:
     return Stepper(envs.step, uniform(num_envs, [-1.0] * 6, 1.0), envs.reset, envs.close)
 
 
-def open_gym_aloha(num_envs: int, env_id: str, actions: str) -> Stepper:
+def open_gym_aloha(num_envs: int, env_id: str) -> Stepper:
     """One environment of gym-aloha that draws nothing."""
     import gym_aloha  # noqa: F401  registers its ids
     import gymnasium
@@ -135,8 +127,7 @@ def open_gym_aloha(num_envs: int, env_id: str, actions: str) -> Stepper:
     picture = np.zeros((1, 1, 3), np.uint8)
     env.unwrapped._env.physics.render = lambda *args, **kwargs: picture
     env.reset(seed=0)
-    return Stepper(lambda rows: env.step(rows[0]), actions_of(actions, 1), env.reset, env.close,
-                   settle=300)
+    return Stepper(lambda rows: env.step(rows[0]), scripted(1), env.reset, env.close)
 
 
 def open_envpool(num_envs: int, env_id: str, num_threads: int) -> Stepper:
@@ -159,12 +150,12 @@ def open_envpool(num_envs: int, env_id: str, num_threads: int) -> Stepper:
 
 
 def open_ours(num_envs: int, num_threads: int, task: str, assets: str = "native",
-              options: dict | None = None, actions: str | None = None) -> Stepper:
-    """`LeRobotPuffer`; `actions` as in `actions_of`, uniform in its action space where None."""
+              options: dict | None = None, follow: bool = False) -> Stepper:
+    """`LeRobotPuffer`; its actions are those of `SCRIPT` or uniform in its action space."""
     from lerobot_puffer.tasks import make_task
 
     return open_native(num_envs, num_threads, make_task(task, assets, options=options),
-                       actions=actions_of(actions, num_envs) if actions else None)
+                       actions=scripted(num_envs) if follow else None)
 
 
 OPENERS = {"single": open_single, "async": open_async, "puffer": open_puffer, "ours": open_ours,
@@ -202,11 +193,11 @@ def aloha_settings(args: argparse.Namespace) -> list[Setting]:
     """gym-aloha's tasks against ours of the same name."""
     found = []
     for task, env_id, _ in ALOHA_IDS:
-        table = f"gym-aloha's {env_id}, drawing off, {args.actions}"
+        table = f"gym-aloha's {env_id}, drawing off"
         found.append(Setting(table, GYM_ALOHA.name, "reference, one environment", "gym_aloha", 1,
-                             {"env_id": env_id, "actions": args.actions}))
+                             {"env_id": env_id}))
         found += ours_by_scene(table, args.aloha_envs, args.threads,
-                               {"task": task, "actions": args.actions})
+                               {"task": task, "follow": True})
     return found
 
 
@@ -254,6 +245,7 @@ def main() -> None:
     if serve(tuple(PARTS.values()), OPENERS):
         return
     from lerobot_puffer.arguments import task_options
+    from lerobot_puffer.tasks import make_task
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))
@@ -261,12 +253,15 @@ def main() -> None:
                         help="environments of AsyncVectorEnv and PufferLib")
     parser.add_argument("--native-envs", type=int, default=256, help="ours beside LeRobot-v0")
     parser.add_argument("--aloha-envs", type=int, default=64, help="ours and EnvPool's of ALOHA")
-    parser.add_argument("--actions", choices=("swings", "uniform"), default="swings",
-                        help="of the aloha part")
     parser.add_argument("--learning-options", type=task_options, metavar="NAME=VALUE,...",
                         default={"mode": "delta"}, help="of our tasks beside EnvPool's")
     add_arguments(parser)
     args = parser.parse_args()
+    try:
+        for task, *_ in ALOHA_IDS:
+            make_task(task, options=args.learning_options)
+    except ValueError as error:
+        parser.error(f"--learning-options: {error}")
     made = {"lerobot": lerobot_settings, "aloha": aloha_settings, "envpool": envpool_settings}
     sides = tuple(PARTS[part] for part in PARTS if part in args.parts)
     settings = [setting for part in PARTS if part in args.parts for setting in made[part](args)]
