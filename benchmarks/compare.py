@@ -336,7 +336,7 @@ def report(args: argparse.Namespace, versions: dict[str, dict], result: dict[str
     Args:
       args: the parsed options of `add_arguments`.
       versions: of each side, as `Workers.versions`.
-      result: what to write; "notes", a list of sentences, is printed below the tables.
+      result: what to write; "notes", texts, are printed below the tables.
     """
     from lerobot_puffer import bench
 
