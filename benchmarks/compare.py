@@ -221,7 +221,7 @@ def make_venv(side: Side) -> str:
             if rest:
                 install.run(" ".join(rest), install.pip(folder, "install", "--no-deps", *rest))
     except install.InstallError as error:
-        raise SystemExit(f"{error}\nthe benchmark needs {side.name}: {stamp.parent}") from None
+        raise SystemExit(f"{error}\n{folder.relative_to(ROOT)} was not made") from None
     stamp.write_text(wanted)
     return python
 
