@@ -10,13 +10,18 @@ from importlib import import_module, metadata
 from typing import Any
 
 __version__ = metadata.version("lerobot_puffer")
-__all__ = ["GYM_IDS", "LeRobotPuffer", "Task", "make_task", "register_envs"]
+__all__ = ["ALOHA_IDS", "GYM_IDS", "LeRobotPuffer", "Task", "make_task", "register_envs"]
 
 # ids in Gymnasium's namespace `lerobot_puffer`, and the tasks they are
 GYM_IDS = {
     "LeRobot-v0": "lerobot_reach",
     "LeRobotGoalConditioned-v0": "lerobot_goal_place",
     "Reach-v0": "reach",
+}
+# those of gym-aloha, with its arguments and pictures as observations
+ALOHA_IDS = {
+    "AlohaInsertion-v0": "aloha_insertion",
+    "AlohaTransferCube-v0": "aloha_transfer_cube",
 }
 
 _HOMES = {
@@ -43,6 +48,14 @@ def register_envs() -> None:
             entry_point="lerobot_puffer.gym:LeRobotEnv",
             vector_entry_point="lerobot_puffer.gym:LeRobotVectorEnv",
             kwargs={"task": task},
+        )
+    for name, task in ALOHA_IDS.items():
+        register(
+            id=f"lerobot_puffer/{name}",
+            entry_point="lerobot_puffer.gym_aloha:make_aloha",
+            vector_entry_point="lerobot_puffer.gym:LeRobotVectorEnv",
+            max_episode_steps=300,
+            kwargs={"task": task, "obs_type": "pixels", "render_mode": "rgb_array"},
         )
 
 

@@ -1,7 +1,7 @@
 """`LeRobotEnv`: a task as a Gymnasium environment, one simulation in float64.
 
-The step is `Core.step` (csrc/core.pyx); `gym_vector.py` has the vector environment, `env.py` the
-PufferLib one, `rendering.py` the drawing.
+The step is `Core.step` (csrc/core.pyx); `gym_batch.py` makes observations of it, `gym_vector.py`
+has the vector environment, `env.py` the PufferLib one, `rendering.py` the drawing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gymnasium.error import ResetNeeded
 
 from lerobot_puffer._core import KINDS
 from lerobot_puffer.gym_batch import STATE, Batch, Observation
+from lerobot_puffer.gym_pixels import ObsType, View
 from lerobot_puffer.gym_vector import LeRobotVectorEnv
 from lerobot_puffer.names import close
 from lerobot_puffer.rendering import Camera
@@ -25,6 +26,9 @@ from lerobot_puffer.terms import Delta, Task
 from lerobot_puffer.window import Window
 
 __all__ = ["LeRobotEnv", "LeRobotVectorEnv", "MujocoState"]
+
+# with it LeRobot's evaluation tells its own wrapper that a rollout begins
+_IGNORED_OPTIONS = ("lerobot_new_rollout",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +67,20 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
       assets: "native", or "reference" for the scene of the reference package.
       goal: fixes what the task draws, as `{"target_pos": (x, y, z), "object_index": k}`.
       options: of the registered task, as `{"mode": "delta"}`; an unknown one lists them.
+      obs_type: what an observation is: "state", the task's terms (float64); "pixels", pictures
+        by camera, (height, width, 3) uint8; "pixels_agent_pos", those as `pixels` and the
+        robot's own state as `agent_pos` (float64), which `Task.agent_pos` chooses.
+      cameras: names of those that observations are drawn from, once a step and no other; None
+        for the task's own.
+      observation_width, observation_height: size of the pictures in observations, pixels.
       render_mode: "rgb_array", "human" (the viewer, in real time) or None.
-      width, height: size of a picture, pixels.
-      camera: name or id of a camera, -1 for the free one; None for the task's own.
+      width, height: size of the picture that `render` returns, pixels.
+      camera: the one that `render` draws from: name or id, -1 for the free one; None for the
+        task's own.
 
     Attributes:
+      task: name of the task.
+      task_description: what to do, in a sentence; empty where the task does not say.
       model: the mujoco.MjModel that is stepped, which may lack what is there to be looked at.
       substeps: mj_step calls a step.
       layout: names, slices, units and ranges of the observation's parts.
@@ -86,6 +99,10 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         assets: str = "native",
         goal: dict[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        obs_type: ObsType = "state",
+        cameras: Sequence[str] | None = None,
+        observation_width: int = 640,
+        observation_height: int = 480,
         render_mode: str | None = None,
         width: int = 640,
         height: int = 480,
@@ -94,7 +111,9 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise ValueError(f"render_mode must be one of {modes} or None, got {render_mode!r}")
-        self._batch = batch = Batch(task, assets, goal, options, 1, 1, "disabled")
+        view = View(obs_type, cameras, observation_width, observation_height)
+        self._batch = batch = Batch(task, assets, goal, options, view, 1, 1, "disabled")
+        self.task, self.task_description = batch.compiled.task.name, batch.compiled.task.description
         self._core = batch.core
         self.observation_space, self.action_space = batch.observation_space, batch.action_space
         self.model: mujoco.MjModel = batch.compiled.model
@@ -103,6 +122,11 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         self.metadata = {**self.metadata, "render_fps": batch.render_fps}
         self.render_mode = render_mode
         self._camera = Camera(batch.compiled, width, height, camera)
+        shown = batch.compiled.task.render_camera if camera is None else camera
+        space = gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
+        # the observed camera whose picture render() would draw again
+        self._shown = str(shown) if batch.pictures and batch.pictures.space.spaces.get(
+            str(shown)) == space else ""
         self._window: Window | None = None
         self._frame_steps = max(
             1, round(1 / (batch.compiled.control_timestep * batch.render_fps)))
@@ -120,12 +144,12 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         Args:
           seed: the generator starts at this seed; None goes on with it, and starts it with
             random entropy the first time.
-          options: none are known.
+          options: none are known, but LeRobot's `lerobot_new_rollout` is let pass.
 
         Returns:
           (observation, info)
         """
-        if options:
+        if set(options or ()) - {*_IGNORED_OPTIONS}:
             raise ValueError(f"reset has no options, got {options!r}; `goal` is an argument of "
                              "the environment")
         if seed is not None:
@@ -168,7 +192,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
                 bool(batch.truncations[0]), self._info())
 
     def _observation(self) -> Observation:
-        return self._batch.split(self._batch.observations[0].copy())
+        return self._batch.observe(self._batch.observations[0].copy(), self._core.state[0])
 
     def _info(self) -> dict[str, Any]:
         if not self._batch.has_success:
@@ -321,6 +345,8 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         if self.render_mode == "human":
             self.render_to_window()
             return None
+        if self._batch.pictures and self._shown:
+            return self._batch.pictures.latest[self._shown].copy()
         return self._camera.render(self._core.state[0])
 
     def render_to_window(self) -> bool:
@@ -353,4 +379,4 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
             self._window.close()
             self._window = None
         self._camera.close()
-        self._core.close()
+        self._batch.close()

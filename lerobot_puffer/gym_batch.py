@@ -1,6 +1,6 @@
 """What the single and the vector Gymnasium environment share: a float64 core and its spaces.
 
-`gym.py` has the single environment, `gym_vector.py` the vector one.
+`gym.py` has the single environment, `gym_vector.py` the vector one, `gym_pixels.py` the pictures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from lerobot_puffer._core import Core
 from lerobot_puffer.compile import compile_task
+from lerobot_puffer.gym_pixels import Pictures, View
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.terms import Task
 
@@ -23,7 +24,7 @@ STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 MAX_FPS = 50
 _SEEDS = 2**64
 
-Observation = dict[str, np.ndarray]
+Observation = dict[str, np.ndarray | dict[str, np.ndarray]]
 Autoreset = Literal["same_step", "next_step", "disabled"]
 
 
@@ -33,12 +34,15 @@ class Batch:
     Args:
       task: name of a registered task, or a `Task`.
       assets, goal, options: of registered tasks, as `make_task` takes them.
+      view: what an observation shows.
       num_envs, num_threads, autoreset: as `Core` takes them.
       episode_length: steps to the time limit in place of the task's own, None to keep that.
 
     Attributes:
-      observation_space: a Dict of float64 Boxes, in the order of the layout, so that flattening
-        gives the row that PufferLib sees.
+      observation_space: for obs_type "state" a Dict of float64 Boxes, in the order of the layout,
+        so that flattening gives the row that PufferLib sees; for "pixels" a Dict of pictures by
+        camera, for "pixels_agent_pos" of `agent_pos` (a float64 Box) and `pixels`, such a Dict.
+      pictures: what draws them; None for "state".
       action_space: Box(-1, 1, (nu,), float64).
       actions, observations, final_observations, rewards, terminals, truncations: the core's
         buffers, one row an environment.
@@ -46,19 +50,30 @@ class Batch:
 
     def __init__(
         self, task: str | Task, assets: str, goal: dict[str, Any] | None,
-        options: Mapping[str, Any] | None, num_envs: int, num_threads: int,
+        options: Mapping[str, Any] | None, view: View, num_envs: int, num_threads: int,
         autoreset: Autoreset, episode_length: int | None = None,
     ) -> None:
-        task = make_task(task, assets, goal, options)
+        task = view.extend(make_task(task, assets, goal, options))
         if episode_length is not None:
             task = replace(task, episode_length=episode_length)
         self.compiled = compile_task(task)
         self.has_success = task.success is not None
         self._slices = [(entry.name, entry.slice) for entry in self.compiled.layout]
         n, nobs, nu = num_envs, self.compiled.tables.nobs, self.compiled.tables.naction
-        self.observation_space = gymnasium.spaces.Dict(OrderedDict(
+        parts: OrderedDict[str, gymnasium.Space] = OrderedDict(
             (entry.name, gymnasium.spaces.Box(entry.low, entry.high, (entry.size,), np.float64))
-            for entry in self.compiled.layout))
+            for entry in self.compiled.layout)
+        self.pictures: Pictures | None = None
+        self.agent_pos: str | None = None
+        if view.obs_type == "state":
+            self.observation_space = gymnasium.spaces.Dict(parts)
+        else:
+            self.pictures = Pictures(self.compiled, view)
+            self.observation_space = self.pictures.space
+        if view.obs_type == "pixels_agent_pos":
+            self.agent_pos = str(task.agent_pos)
+            self.observation_space = gymnasium.spaces.Dict(OrderedDict(
+                agent_pos=parts[self.agent_pos], pixels=self.observation_space))
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (nu,), np.float64)
         self.actions = np.zeros((n, nu))
         self.observations = np.zeros((n, nobs))
@@ -76,9 +91,25 @@ class Batch:
         """Frames a second of a video with one frame a step: real time, slowed down to 50."""
         return max(1, min(MAX_FPS, round(1 / self.compiled.control_timestep)))
 
-    def split(self, rows: np.ndarray) -> Observation:
-        """The parts of observation rows (..., nobs), as views."""
-        return {name: rows[..., part] for name, part in self._slices}
+    def observe(self, rows: np.ndarray, states: np.ndarray) -> Observation:
+        """Observations, of which parts of the rows are views and pictures new arrays.
+
+        Args:
+          rows: (..., nobs) float64. states: (..., nstate), the MuJoCo states they belong to.
+        """
+        parts = {name: rows[..., part] for name, part in self._slices}
+        if self.pictures is None:
+            return dict(parts)
+        pictures = self.pictures.draw(states)
+        if self.agent_pos is None:
+            return dict(pictures)
+        return {"agent_pos": parts[self.agent_pos], "pixels": pictures}
+
+    def close(self) -> None:
+        """Free the simulations and what draws them."""
+        if self.pictures is not None:
+            self.pictures.close()
+        self.core.close()
 
     def take(self, actions: np.ndarray | Sequence, shape: tuple[int, ...]) -> None:
         """Copy actions into the core's buffer.

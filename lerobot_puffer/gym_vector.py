@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 
 from lerobot_puffer.arguments import check_count, default_threads, usable_cpus
 from lerobot_puffer.gym_batch import Autoreset, Batch, Observation
+from lerobot_puffer.gym_pixels import ObsType, View
 from lerobot_puffer.names import close
 from lerobot_puffer.rendering import Camera
 from lerobot_puffer.terms import Task
@@ -47,12 +48,15 @@ class LeRobotVectorEnv(VectorEnv):
       assets: "native", or "reference" for the scene of the reference package.
       goal: fixes what the task draws, as `{"target_pos": (x, y, z), "object_index": k}`.
       options: of the registered task, as `{"mode": "delta"}`; an unknown one lists them.
+      obs_type, cameras, observation_width, observation_height: as of `LeRobotEnv`; pictures are
+        (num_envs, height, width, 3), drawn one after the other.
       max_episode_steps: time limit in place of the task's own; None keeps that.
       copy: whether what `reset` and `step` return is the caller's to keep. Otherwise it is views
-        of the buffers, which the next call overwrites.
+        of the buffers, which the next call overwrites; pictures are always the caller's.
       render_mode: "rgb_array" or None.
-      width, height: size of a picture, pixels.
-      camera: name or id of a camera, -1 for the free one; None for the task's own.
+      width, height: size of the pictures that `render` returns, pixels.
+      camera: the one that `render` draws from: name or id, -1 for the free one; None for the
+        task's own.
 
     Attributes:
       model: the mujoco.MjModel that is stepped, which may lack what is there to be looked at.
@@ -76,6 +80,10 @@ class LeRobotVectorEnv(VectorEnv):
         assets: str = "native",
         goal: dict[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        obs_type: ObsType = "state",
+        cameras: Sequence[str] | None = None,
+        observation_width: int = 640,
+        observation_height: int = 480,
         max_episode_steps: int | None = None,
         copy: bool = True,
         render_mode: str | None = None,
@@ -94,8 +102,12 @@ class LeRobotVectorEnv(VectorEnv):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         self._mode = _autoreset(autoreset_mode)
-        self._batch = batch = Batch(task, assets, goal, options, num_envs, num_threads,
-                                    self._mode, max_episode_steps)
+        view = View(obs_type, cameras, observation_width, observation_height)
+        # a last picture needs the last state, so the core may not reset it away
+        self._resets = self._mode == "same_step" and view.obs_type != "state"
+        self._batch = batch = Batch(
+            task, assets, goal, options, view, num_envs, num_threads,
+            "disabled" if self._resets else self._mode, max_episode_steps)
         self.model: mujoco.MjModel = batch.compiled.model
         self._camera = Camera(batch.compiled, width, height, camera)
         if _OLD:
@@ -103,14 +115,11 @@ class LeRobotVectorEnv(VectorEnv):
         self.num_envs = num_envs
         self.single_observation_space = batch.observation_space
         self.single_action_space = batch.action_space
-        self.observation_space = gymnasium.spaces.Dict(OrderedDict(
-            (name, batch_space(space, num_envs))
-            for name, space in batch.observation_space.spaces.items()))
+        self.observation_space = _batched(batch.observation_space, num_envs)
         self.action_space = batch_space(batch.action_space, num_envs)
-        mode = _MODES[self._mode]
         modes = getattr(gymnasium.vector, "AutoresetMode", str)
         self.metadata = {**self.metadata, "render_fps": batch.render_fps,
-                         "autoreset_mode": modes(mode)}
+                         "autoreset_mode": modes(_MODES[self._mode])}
         self.render_mode = render_mode
         self.substeps = batch.compiled.task.substeps
         self.layout = batch.compiled.layout
@@ -194,19 +203,24 @@ class LeRobotVectorEnv(VectorEnv):
         batch.take(actions, batch.actions.shape)
         wins = batch.episode["sum_success"].copy()
         batch.core.step()
-        infos = self._infos()
         done = batch.terminals | batch.truncations
-        if self._mode == "same_step" and done.any():
-            self._add_final(infos, done, batch.episode["sum_success"] > wins)
         rewards, terminations, truncations = batch.rewards, batch.terminals, batch.truncations
-        if self._copy:
+        if self._copy or self._resets:
             rewards, terminations, truncations = (
                 rewards.copy(), terminations.copy(), truncations.copy())
+        ended = np.flatnonzero(done & (self._mode == "same_step"))
+        rows = batch.final_observations[ended]
+        last = [batch.observe(row, batch.core.state[i]) for i, row in zip(ended, rows, strict=True)]
+        if self._resets:
+            batch.core.reset(ended)
+        infos = self._infos()
+        if last:
+            self._add_final(infos, last, done, batch.episode["sum_success"] > wins)
         return self._observations(), rewards, terminations, truncations, infos
 
     def _observations(self) -> Observation:
         rows = self._batch.observations
-        return self._batch.split(rows.copy() if self._copy else rows)
+        return self._batch.observe(rows.copy() if self._copy else rows, self._batch.core.state)
 
     def _infos(self) -> dict[str, Any]:
         if not self._batch.has_success:
@@ -214,17 +228,17 @@ class LeRobotVectorEnv(VectorEnv):
         everywhere = np.ones(self.num_envs, bool)
         return _successes(self._batch.episode["succeeded"] != 0, everywhere)
 
-    def _add_final(self, infos: dict[str, Any], done: np.ndarray, won: np.ndarray) -> None:
+    def _add_final(self, infos: dict[str, Any], last: list[Observation], done: np.ndarray,
+                   won: np.ndarray) -> None:
         """Add the last observation and info of the episodes that ended."""
-        rows = self._batch.final_observations[done]
-        last = np.full(self.num_envs, None, dtype=object)
-        for i, row in zip(np.flatnonzero(done), rows, strict=True):
-            last[i] = self._batch.split(row)
+        observations = np.full(self.num_envs, None, dtype=object)
+        for i, observation in zip(np.flatnonzero(done), last, strict=True):
+            observations[i] = observation
         final = _successes(won & done, done) if self._batch.has_success else {}
-        infos["final_obs"], infos["_final_obs"] = last, done
+        infos["final_obs"], infos["_final_obs"] = observations, done
         infos["final_info"], infos["_final_info"] = final, done.copy()
         if _OLD:
-            infos["final_observation"], infos["_final_observation"] = last, done.copy()
+            infos["final_observation"], infos["_final_observation"] = observations, done.copy()
             infos["final_info"] = np.full(self.num_envs, None, dtype=object)
             for i in np.flatnonzero(done):
                 infos["final_info"][i] = {
@@ -267,7 +281,15 @@ class LeRobotVectorEnv(VectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         """Free the simulations and the pictures' context; `close` calls it once."""
         self._camera.close()
-        self._batch.core.close()
+        self._batch.close()
+
+
+def _batched(space: gymnasium.spaces.Dict, num_envs: int) -> gymnasium.spaces.Dict:
+    """The space of `num_envs` elements of a space, its parts in their order."""
+    return gymnasium.spaces.Dict(OrderedDict(
+        (name, _batched(part, num_envs) if isinstance(part, gymnasium.spaces.Dict)
+         else batch_space(part, num_envs))
+        for name, part in space.spaces.items()))
 
 
 def _autoreset(mode: str | Any) -> Autoreset:

@@ -52,4 +52,5 @@ def aloha_insertion(
         episode_length=aloha.EPISODE_LENGTH,
         success=Success(inserted),
         render_camera="top",
+        description="Insert the peg into the socket.",
     )

@@ -43,4 +43,5 @@ def aloha_transfer_cube(
         episode_length=aloha.EPISODE_LENGTH,
         success=Success(done),
         render_camera="top",
+        description="Pass the cube from the right arm to the left one.",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from lerobot_puffer.scene import SO101_REFERENCE, SO101_TABLE
 from lerobot_puffer.signals import Chosen, Distance, Goal
 from lerobot_puffer.tasks.goal import at, check_goal
-from lerobot_puffer.tasks.lerobot_reach import STATE
+from lerobot_puffer.tasks.lerobot_reach import JOINTS, STATE
 from lerobot_puffer.terms import (
     Absolute,
     Box,
@@ -50,4 +50,6 @@ def lerobot_goal_place(assets: str = "native", goal: dict | None = None) -> Task
             RandomChoice("object_index", len(OBJECTS), fixed=fixed.get("object_index")),
         ),
         render_camera="front",
+        agent_pos=JOINTS,
+        description="Move the object to the goal.",
     )

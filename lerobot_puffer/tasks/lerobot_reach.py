@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lerobot_puffer.robots import SO101
 from lerobot_puffer.scene import SO101_REFERENCE, SO101_TABLE
 from lerobot_puffer.signals import Distance, Goal, Site
 from lerobot_puffer.tasks.goal import at, check_goal
@@ -24,6 +25,8 @@ STATE: tuple[Observation, ...] = (
     Field(name="qpos", field="qpos", clip=(-3.0, 3.0)),
     Field(name="qvel", field="qvel", clip=(-10.0, 10.0)),
 )
+# qpos holds the objects too
+JOINTS = Field(name="agent_pos", field="qpos", of=SO101.joints)
 
 
 def lerobot_reach(assets: str = "native", goal: dict | None = None) -> Task:
@@ -42,4 +45,6 @@ def lerobot_reach(assets: str = "native", goal: dict | None = None) -> Task:
                           variance=0.1),),
         resets=(RandomGoal("target_pos", at(target), marker="goal_marker"),),
         render_camera="front",
+        agent_pos=JOINTS,
+        description="Move the gripper to the target.",
     )

@@ -78,4 +78,5 @@ def reach(assets: str = "native", goal: dict | None = None) -> Task:
         episode_length=150,
         success=Success((Below(distance, 0.02),), hold=5),
         render_camera="near",
+        description="Move the gripper to the target.",
     )

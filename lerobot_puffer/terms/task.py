@@ -52,6 +52,9 @@ class Task:
       success: when the episode succeeds; None where the task has no success.
       failure: the episode ends when all these hold; () for never.
       render_camera: the camera that pictures are taken from; None: the free camera.
+      agent_pos: the robot's own state, for observations of pictures: the name of one of
+        `observations`, or a term that only they have.
+      description: what to do, as one would tell the robot; for policies that take language.
     """
 
     name: str
@@ -65,3 +68,5 @@ class Task:
     success: Success | None = None
     failure: tuple[Condition, ...] = ()
     render_camera: str | None = None
+    agent_pos: str | Observation = "qpos"
+    description: str = ""
