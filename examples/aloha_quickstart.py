@@ -16,7 +16,7 @@ def film(path: str, episodes: int = 2, steps: int = 150) -> int:
     env = gymnasium.make(
         "lerobot_puffer/AlohaInsertion-v0",  # or AlohaTransferCube-v0
         obs_type="pixels_agent_pos",  # or "pixels", "state"
-        cameras=("top", "left_wrist", "right_wrist"),
+        cameras=("top", "left_wrist"),
         observation_width=160,
         observation_height=120,
         visualization_width=320,  # of what render() returns
