@@ -32,12 +32,14 @@ def film(path: str, episodes: int = 2, steps: int = 150) -> int:
             observation, info = env.reset(seed=episode)
             ended = False
             while not ended:
-                # a policy reads observation["pixels"]["top"] and observation["agent_pos"]
-                action = env.action_space.sample()
+                action = env.action_space.sample()  # a policy reads the observation here
                 observation, reward, terminated, truncated, info = env.step(action)
                 ended = terminated or truncated
                 video.append_data(env.render())
                 frames += 1
+            pictures, joints = observation["pixels"], observation["agent_pos"]
+            print({name: picture.shape for name, picture in pictures.items()}, joints.shape)
+            print(f"episode {episode}: reward {reward}, success {info['is_success']}")
     env.close()
     return frames
 

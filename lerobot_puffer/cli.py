@@ -118,7 +118,8 @@ def _tasks(args: argparse.Namespace) -> int:
     from lerobot_puffer.compile import compile_task
     from lerobot_puffer.tasks import REGISTRY, make_task
 
-    ids = {task: f"   lerobot_puffer/{name}" for name, task in lerobot_puffer.GYM_IDS.items()}
+    names = lerobot_puffer.GYM_IDS | lerobot_puffer.ALOHA_IDS
+    ids = {task: f"   lerobot_puffer/{name}" for name, task in names.items()}
     for name in REGISTRY:
         compiled = compile_task(make_task(name))
         task, tables = compiled.task, compiled.tables

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lerobot_puffer import GYM_IDS
+from lerobot_puffer import ALOHA_IDS, GYM_IDS
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.tasks import make_task
 
@@ -48,7 +48,8 @@ def divisor(num_envs: int, workers: int) -> int:
 
 def env_id(task: str) -> str:
     """The Gymnasium id of a registered task."""
-    return f"lerobot_puffer/{next(name for name, known in GYM_IDS.items() if known == task)}"
+    ids = GYM_IDS | ALOHA_IDS
+    return f"lerobot_puffer/{next(name for name, known in ids.items() if known == task)}"
 
 
 def open_backend(backend: str, task: str, num_envs: int,
@@ -57,7 +58,7 @@ def open_backend(backend: str, task: str, num_envs: int,
     if backend == "gym":
         import gymnasium
 
-        make = partial(gymnasium.make, env_id(task))
+        make = partial(gymnasium.make, env_id(task), obs_type="state")
         envs = gymnasium.vector.AsyncVectorEnv([make] * num_envs)
         envs.reset(seed=0)
         return envs.step, envs.close, num_envs

@@ -136,6 +136,11 @@ def test_sweep_counts_environments(backend, tmp_path, capsys):
             assert line["steps_per_second"] > 0
 
 
+def test_a_task_is_found_by_its_id_also_one_of_pictures():
+    assert sweep.env_id("reach") == "lerobot_puffer/Reach-v0"
+    assert sweep.env_id("aloha_insertion") == "lerobot_puffer/AlohaInsertion-v0"
+
+
 def test_workers_share_the_environments_evenly():
     assert [sweep.divisor(n, 4) for n in (1, 2, 6, 8, 7)] == [1, 2, 3, 4, 1]
 

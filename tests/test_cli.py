@@ -33,7 +33,7 @@ def test_the_version_is_the_packages(capsys):
 def test_tasks_lists_every_task_with_its_layout(capsys):
     status, out, _ = run(capsys, "tasks")
     assert status == 0
-    for name, task in lerobot_puffer.GYM_IDS.items():
+    for name, task in (lerobot_puffer.GYM_IDS | lerobot_puffer.ALOHA_IDS).items():
         assert f"{task}   lerobot_puffer/{name}" in out
     assert "gripper_pos" in out
 

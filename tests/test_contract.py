@@ -99,3 +99,4 @@ def test_trajectories_are_the_same_in_another_process(task):
 
 def test_gymnasium_ids_are_of_registered_tasks():
     assert set(lerobot_puffer.GYM_IDS.values()) <= set(REGISTRY)
+    assert set(lerobot_puffer.ALOHA_IDS.values()) <= set(REGISTRY)

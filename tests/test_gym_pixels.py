@@ -87,7 +87,7 @@ def test_the_reference_quickstart_runs(env_id):
     observation, info = env.reset()
     assert info["is_success"] is False
     for _ in range(2):
-        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        observation, reward, terminated, _, info = env.step(env.action_space.sample())
         image = env.render()
         assert observation in env.observation_space
         assert image.shape == (30, 40, 3) and image.dtype == np.uint8 and image.std() > 10
@@ -113,10 +113,6 @@ def test_an_id_is_its_task(name):
         assert same(env.step(action), other.step(action))
     assert env.unwrapped.task == other.task == ALOHA_IDS[name]
     assert env.unwrapped.task_description == other.task_description != ""
-
-
-def test_human_mode_needs_no_pictures_in_observations():
-    assert gymnasium.make(IDS[0], render_mode="human", obs_type="state").render_mode == "human"
 
 
 # -------------------------------------------------------------------------- observations
@@ -255,9 +251,8 @@ def test_a_task_without_a_camera_or_a_state_of_the_robot_says_so():
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space.*")
-@pytest.mark.parametrize("obs_type", ["pixels", "pixels_agent_pos"])
-def test_gymnasium_accepts_the_environment(obs_type):
-    env = gymnasium.make(IDS[0], obs_type=obs_type, **SMALL)
+def test_gymnasium_accepts_the_environment():
+    env = gymnasium.make(IDS[0], obs_type="pixels_agent_pos", **SMALL)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         check_env(env.unwrapped, skip_render_check=True)
