@@ -122,11 +122,11 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         self.metadata = {**self.metadata, "render_fps": batch.render_fps}
         self.render_mode = render_mode
         self._camera = Camera(batch.compiled, width, height, camera)
-        shown = batch.compiled.task.render_camera if camera is None else camera
-        space = gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
-        # the observed camera whose picture render() would draw again
-        self._shown = str(shown) if batch.pictures and batch.pictures.space.spaces.get(
-            str(shown)) == space else ""
+        # the observed camera whose picture render() would draw again, if there is one
+        self._shown = batch.compiled.task.render_camera if camera is None else camera
+        if batch.pictures is None or (view.width, view.height) != (width, height) or (
+                self._shown not in batch.pictures.space.spaces):
+            self._shown = None
         self._window: Window | None = None
         self._frame_steps = max(
             1, round(1 / (batch.compiled.control_timestep * batch.render_fps)))
@@ -345,8 +345,8 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         if self.render_mode == "human":
             self.render_to_window()
             return None
-        if self._batch.pictures and self._shown:
-            return self._batch.pictures.latest[self._shown].copy()
+        if self._batch.pictures is not None and self._shown is not None:
+            return self._batch.pictures.latest[str(self._shown)].copy()
         return self._camera.render(self._core.state[0])
 
     def render_to_window(self) -> bool:
