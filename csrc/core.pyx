@@ -232,7 +232,8 @@ cdef class Core:
     def evaluate(self, ids):
         """Go on from the states that stand in `state`, after one mj_forward each.
 
-        Success and statistics start anew; the steps of `episode`, goals and generators stay.
+        Success, latches and statistics start anew; the steps of `episode`, goals and generators
+        stay.
         """
         self._open()
         self._apply(self._ids(ids), evaluate_double if self.double_precision else evaluate_float)

@@ -29,27 +29,39 @@ cdef inline void observe_field(const Observation* o, Episode* e, const mjData* d
     for i in range(o.size):
         out[i] = <real>finish(o, e, source[i])
 
+cdef inline void write_vector(const Observation* o, Episode* e, const mjData* d, const double* x,
+                              real* out) noexcept nogil:
+    """A vector of world axes, written in those of the term's frame."""
+    cdef const double* rotation
+    cdef int i
+    if o.view < 0:
+        for i in range(3):
+            out[i] = <real>finish(o, e, x[i])
+        return
+    rotation = (d.site_xmat if o.view_site else d.xmat) + 9 * o.view
+    for i in range(3):
+        out[i] = <real>finish(o, e, rotation[i] * x[0] + rotation[3 + i] * x[1]
+                              + rotation[6 + i] * x[2])
+
 cdef inline void observe_position(const Program* p, const Observation* o, Episode* e,
                                   const mjData* d, const double* memory,
                                   real* out) noexcept nogil:
     cdef const double* a = position(p, &o.a, d, memory)
     cdef const double* b
+    cdef double step[3]
     cdef int i
     if o.relative:
         b = position(p, &o.b, d, memory)
         for i in range(3):
-            out[i] = <real>finish(o, e, a[i] - b[i])
-    else:
-        for i in range(3):
-            out[i] = <real>finish(o, e, a[i])
+            step[i] = a[i] - b[i]
+        a = step
+    write_vector(o, e, d, a, out)
 
 cdef inline void observe_axis(const Observation* o, Episode* e, const mjData* d,
                               real* out) noexcept nogil:
     cdef double axis[3]
-    cdef int i
     world_axis(o.frame, o.site, o.axis, d, axis)
-    for i in range(3):
-        out[i] = <real>finish(o, e, axis[i])
+    write_vector(o, e, d, axis, out)
 
 cdef inline void observe_goal(const Observation* o, Episode* e, const double* memory,
                               real* out) noexcept nogil:

@@ -28,10 +28,13 @@ cdef enum:  # Signal.kind
     SIGNAL_DISTANCE
     SIGNAL_HEIGHT
     SIGNAL_SPEED
+    SIGNAL_ANGULAR_SPEED
     SIGNAL_JOINT_POSITION
+    SIGNAL_JOINT_SPEED
     SIGNAL_CONTACT
     SIGNAL_CONTACT_FORCE
     SIGNAL_ALIGNMENT
+    SIGNAL_LATCH
 
 cdef enum:  # Action.kind
     ACTION_ABSOLUTE
@@ -60,6 +63,7 @@ cdef enum:  # Reward.kind
     REWARD_GAUSSIAN
     REWARD_TANH
     REWARD_TOLERANCE
+    REWARD_RAMP
     REWARD_INDICATOR
     REWARD_STAGES
     REWARD_SUCCESS
@@ -84,15 +88,19 @@ ctypedef struct Point:             # a position that a term reads, world frame (
 
 ctypedef struct Signal:            # a scalar of the simulation
     int kind
-    int axes                       # bits of x, y, z (DISTANCE); qpos address (JOINT_POSITION)
-    int frame_a, frame_b           # body or site whose axis is compared, -1: world (ALIGNMENT)
+    int axes                       # bits of x, y, z (DISTANCE)
+    int address                    # in qpos (JOINT_POSITION); in memory (LATCH)
+    int first, count               # conditions (LATCH); in ids (JOINT_SPEED)
+    int frame_a, frame_b           # body or site of axis_a and axis_b, -1: world
     int site_a, site_b             # 1: the frame is a site
-    int dof                        # first dof of a free body, else -1 (SPEED)
+    int dof                        # first dof of a free body, else -1 (*SPEED)
     int ordered                    # 1: geom[0] in set a and geom[1] in set b (CONTACT*)
+    int pad
     uint64_t set_a, set_b          # one bit, of a set of geoms (CONTACT*)
     Point a, b
-    double axis_a[3]               # unit vectors in frame_a and frame_b
+    double axis_a[3]               # unit vectors in frame_a and frame_b (ALIGNMENT, CONTACT)
     double axis_b[3]
+    double cosine                  # least |cosine| of normal and axis_a, < 0: any (CONTACT)
 
 ctypedef struct Condition:         # signal > threshold, or below it
     int signal
@@ -120,6 +128,7 @@ ctypedef struct Observation:       # `size` elements of the row, from `dest`
     int first                      # first element of the field; memory offset; signal
     int frame, site                # body or site whose axis is observed, -1: world; 1: a site
     int relative                   # 1: position a minus position b
+    int view, view_site            # frame in whose axes a vector is written, -1: world
     Point a, b
     double axis[3]
     double low, high               # clip, after scale, offset and noise
@@ -134,7 +143,7 @@ ctypedef struct Reward:
     int progress                   # memory offset of the last value, -1: not a difference
     int total                      # memory offset of the episode's sum
     double weight
-    double lower, upper            # bounds (TOLERANCE)
+    double lower, upper            # bounds (TOLERANCE); where it is 0 and 1 (RAMP)
     double margin                  # width, in the signal's unit (GAUSSIAN: squared)
     double sharpness               # margin's exponent (TOLERANCE)
 
@@ -151,6 +160,7 @@ ctypedef struct Reset:
     int count                      # number of choices
     int mocap                      # mocap body moved to a goal, -1: none
     double low, high               # range of a joint or yaw (rad); first choice
+    double separation              # least horizontal distance from earlier positions, m
     Region region
 
 ctypedef struct Episode:           # what a simulation carries beside its MuJoCo state
@@ -197,7 +207,7 @@ ctypedef struct Program:
     const Observation* observation
     const Reward* reward
     const Reset* reset
-    const int* ids                 # bodies of POINT_CHOSEN
+    const int* ids                 # bodies of POINT_CHOSEN, dofs of SIGNAL_JOINT_SPEED
     const uint64_t* geom_sets      # (ngeom,) sets each geom is in
     const double* init             # (nstate,) MuJoCo state before the reset terms
     Episode* episode               # (nsim,)

@@ -4,6 +4,9 @@ from mujoco cimport mjData
 from program cimport *
 from random cimport below, uniform
 
+cdef enum:
+    MAX_DRAWS = 1000               # of a position that keeps apart from others
+
 cdef inline void region_position(const Region* region, Episode* e, double* out) noexcept nogil:
     cdef double x[3]
     cdef int i
@@ -17,21 +20,47 @@ cdef inline void region_position(const Region* region, Episode* e, double* out) 
         for i in range(3):
             out[i] = region.origin[i] + x[i]
 
+cdef inline bint apart(const Program* p, const Reset* r, const double* x, const mjData* d,
+                       const double* memory) noexcept nogil:
+    """Whether a position keeps its separation from those that earlier terms drew."""
+    cdef const Reset* other = p.reset
+    cdef const double* y
+    while other < r:
+        if other.kind == RESET_POSE or other.kind == RESET_GOAL:
+            y = memory + other.address
+            if other.kind == RESET_POSE:
+                y = d.qpos + other.address
+            if ((x[0] - y[0]) * (x[0] - y[0]) + (x[1] - y[1]) * (x[1] - y[1])
+                    < r.separation * r.separation):
+                return False
+        other += 1
+    return True
+
+cdef inline void draw_position(const Program* p, const Reset* r, Episode* e, const mjData* d,
+                               const double* memory, double* out) noexcept nogil:
+    cdef int _i
+    for _i in range(MAX_DRAWS):
+        region_position(&r.region, e, out)
+        if r.separation <= 0 or apart(p, r, out, d, memory):
+            return
+
 cdef inline void reset_joints(const Reset* r, Episode* e, mjData* d) noexcept nogil:
     d.qpos[r.address] = uniform(e, r.low, r.high)
 
-cdef inline void reset_pose(const Reset* r, Episode* e, mjData* d) noexcept nogil:
+cdef inline void reset_pose(const Program* p, const Reset* r, Episode* e, mjData* d,
+                            const double* memory) noexcept nogil:
     cdef double* q = d.qpos + r.address
     cdef double half = 0.5 * uniform(e, r.low, r.high)
-    region_position(&r.region, e, q)
+    draw_position(p, r, e, d, memory, q)
     q[3] = cos(half)
     q[4] = 0
     q[5] = 0
     q[6] = sin(half)
 
-cdef inline void reset_goal(const Reset* r, Episode* e, mjData* d, double* memory) noexcept nogil:
+cdef inline void reset_goal(const Program* p, const Reset* r, Episode* e, mjData* d,
+                            double* memory) noexcept nogil:
     cdef int i
-    region_position(&r.region, e, memory + r.address)
+    draw_position(p, r, e, d, memory, memory + r.address)
     if r.mocap >= 0:
         for i in range(3):
             d.mocap_pos[3 * r.mocap + i] = memory[r.address + i]
@@ -48,8 +77,8 @@ cdef inline void reset_terms(const Program* p, Episode* e, mjData* d,
         if r.kind == RESET_JOINTS:
             reset_joints(r, e, d)
         elif r.kind == RESET_POSE:
-            reset_pose(r, e, d)
+            reset_pose(p, r, e, d, memory)
         elif r.kind == RESET_GOAL:
-            reset_goal(r, e, d, memory)
+            reset_goal(p, r, e, d, memory)
         else:
             reset_choice(r, e, memory)

@@ -1,5 +1,7 @@
 """Rewards: shaped signals, stages and the success bonus, summed into one number."""
 from libc.math cimport exp, fmax, tanh
+
+from action cimport clip
 from program cimport *
 from signal cimport hold
 
@@ -20,6 +22,9 @@ cdef inline double reward_tolerance(const Reward* r, double x) noexcept nogil:
         return 0
     outside = outside / r.margin * r.sharpness
     return exp(-0.5 * outside * outside)
+
+cdef inline double reward_ramp(const Reward* r, double x) noexcept nogil:
+    return clip((x - r.lower) / (r.upper - r.lower), 0, 1)
 
 cdef inline double reward_stages(const Program* p, const Reward* r,
                                  const double* values) noexcept nogil:
@@ -47,6 +52,8 @@ cdef inline double shape(const Program* p, const Reward* r, const double* values
         return reward_tanh(r, values[r.signal])
     if r.kind == REWARD_TOLERANCE:
         return reward_tolerance(r, values[r.signal])
+    if r.kind == REWARD_RAMP:
+        return reward_ramp(r, values[r.signal])
     return 1
 
 cdef inline double reward(const Program* p, double* memory, const double* values,

@@ -3,7 +3,7 @@
 Contact forces belong to the last substep and are read before the derived fields are refreshed;
 everything else belongs to the new state.
 """
-from libc.math cimport sqrt
+from libc.math cimport fabs, sqrt
 from libc.stdint cimport uint64_t
 from mujoco cimport (mjModel, mjData, mjContact, mjOBJ_XBODY, mjOBJ_GEOM, mjOBJ_SITE,
                      mj_contactForce, mj_objectVelocity)
@@ -50,22 +50,45 @@ cdef inline double signal_distance(const Program* p, const Signal* s, const mjDa
 
 cdef inline double signal_height(const Program* p, const Signal* s, const mjData* d,
                                  const double* memory) noexcept nogil:
-    return position(p, &s.a, d, memory)[2]
+    return position(p, &s.a, d, memory)[2] - position(p, &s.b, d, memory)[2]
 
-cdef inline double signal_speed(const Signal* s, const mjModel* m, const mjData* d) noexcept nogil:
-    cdef double velocity[6]
-    cdef const double* v
-    cdef int kind
-    if s.dof >= 0:
-        v = d.qvel + s.dof
-        return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
-    kind = mjOBJ_XBODY
+cdef inline double length(const double* v) noexcept nogil:
+    return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
+
+cdef inline void object_velocity(const Signal* s, const mjModel* m, const mjData* d,
+                                 double* velocity) noexcept nogil:
+    """Angular, then linear velocity of the point's frame, world axes."""
+    cdef int kind = mjOBJ_XBODY
     if s.a.kind == POINT_SITE:
         kind = mjOBJ_SITE
     elif s.a.kind == POINT_GEOM:
         kind = mjOBJ_GEOM
     mj_objectVelocity(m, d, kind, s.a.id, velocity, 0)
-    return sqrt(velocity[3] * velocity[3] + velocity[4] * velocity[4] + velocity[5] * velocity[5])
+
+cdef inline double signal_speed(const Signal* s, const mjModel* m, const mjData* d) noexcept nogil:
+    cdef double velocity[6]
+    if s.dof >= 0:
+        return length(d.qvel + s.dof)
+    object_velocity(s, m, d, velocity)
+    return length(velocity + 3)
+
+cdef inline double signal_angular_speed(const Signal* s, const mjModel* m,
+                                        const mjData* d) noexcept nogil:
+    cdef double velocity[6]
+    if s.dof >= 0:
+        return length(d.qvel + s.dof + 3)
+    object_velocity(s, m, d, velocity)
+    return length(velocity)
+
+cdef inline double signal_joint_speed(const Program* p, const Signal* s,
+                                      const mjData* d) noexcept nogil:
+    cdef double largest = 0, speed
+    cdef int i
+    for i in range(s.first, s.first + s.count):
+        speed = fabs(d.qvel[p.ids[i]])
+        if speed > largest:
+            largest = speed
+    return largest
 
 cdef inline double signal_alignment(const Signal* s, const mjData* d) noexcept nogil:
     cdef double a[3]
@@ -101,6 +124,15 @@ cdef inline void signal_contact_force(const Program* p, const mjModel* m, const 
                 mj_contactForce(m, d, i, force)
                 values[k] += force[0]
 
+cdef inline bint along(const Signal* s, const mjContact* contact, const mjData* d) noexcept nogil:
+    """Whether the contact's normal lies along the signal's axis, where it has one."""
+    cdef double axis[3]
+    if s.cosine < 0:
+        return True
+    world_axis(s.frame_a, s.site_a, s.axis_a, d, axis)
+    return fabs(contact.frame[0] * axis[0] + contact.frame[1] * axis[1]
+                + contact.frame[2] * axis[2]) > s.cosine
+
 cdef inline void signal_contact(const Program* p, const mjData* d, double* values) noexcept nogil:
     """1 where a pair touches, else 0, for all such signals; they follow the forces."""
     cdef int i, k
@@ -111,27 +143,9 @@ cdef inline void signal_contact(const Program* p, const mjData* d, double* value
         return
     for i in range(d.ncon):
         for k in range(p.nlast_signal, end):
-            if values[k] == 0 and between(p, &p.signal[k], &d.contact[i]):
+            if (values[k] == 0 and between(p, &p.signal[k], &d.contact[i])
+                    and along(&p.signal[k], &d.contact[i], d)):
                 values[k] = 1
-
-cdef inline void read_signals(const Program* p, const mjModel* m, const mjData* d,
-                              const double* memory, double* values) noexcept nogil:
-    """Every signal of the new state; its derived fields have been refreshed."""
-    cdef const Signal* s
-    cdef int k
-    signal_contact(p, d, values)
-    for k in range(p.nlast_signal + p.ncontact_signal, p.nsignal):
-        s = &p.signal[k]
-        if s.kind == SIGNAL_DISTANCE:
-            values[k] = signal_distance(p, s, d, memory)
-        elif s.kind == SIGNAL_HEIGHT:
-            values[k] = signal_height(p, s, d, memory)
-        elif s.kind == SIGNAL_JOINT_POSITION:
-            values[k] = d.qpos[s.axes]
-        elif s.kind == SIGNAL_SPEED:
-            values[k] = signal_speed(s, m, d)
-        else:
-            values[k] = signal_alignment(s, d)
 
 cdef inline bint hold(const Program* p, int first, int count,
                       const double* values) noexcept nogil:
@@ -146,3 +160,40 @@ cdef inline bint hold(const Program* p, int first, int count,
         elif not values[condition.signal] < condition.threshold:
             return False
     return True
+
+cdef inline double signal_latch(const Program* p, const Signal* s, double* memory,
+                                const double* values) noexcept nogil:
+    if memory[s.address] == 0 and hold(p, s.first, s.count, values):
+        memory[s.address] = 1
+    return memory[s.address]
+
+cdef inline void clear_latches(const Program* p, double* memory) noexcept nogil:
+    cdef int k
+    for k in range(p.nsignal):
+        if p.signal[k].kind == SIGNAL_LATCH:
+            memory[p.signal[k].address] = 0
+
+cdef inline void read_signals(const Program* p, const mjModel* m, const mjData* d,
+                              double* memory, double* values) noexcept nogil:
+    """Every signal of the new state; its derived fields have been refreshed."""
+    cdef const Signal* s
+    cdef int k
+    signal_contact(p, d, values)
+    for k in range(p.nlast_signal + p.ncontact_signal, p.nsignal):
+        s = &p.signal[k]
+        if s.kind == SIGNAL_DISTANCE:
+            values[k] = signal_distance(p, s, d, memory)
+        elif s.kind == SIGNAL_HEIGHT:
+            values[k] = signal_height(p, s, d, memory)
+        elif s.kind == SIGNAL_JOINT_POSITION:
+            values[k] = d.qpos[s.address]
+        elif s.kind == SIGNAL_SPEED:
+            values[k] = signal_speed(s, m, d)
+        elif s.kind == SIGNAL_ANGULAR_SPEED:
+            values[k] = signal_angular_speed(s, m, d)
+        elif s.kind == SIGNAL_JOINT_SPEED:
+            values[k] = signal_joint_speed(p, s, d)
+        elif s.kind == SIGNAL_ALIGNMENT:
+            values[k] = signal_alignment(s, d)
+        else:
+            values[k] = signal_latch(p, s, memory, values)

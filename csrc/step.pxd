@@ -7,7 +7,7 @@ from observe cimport observe
 from program cimport *
 from reset cimport reset_terms
 from reward cimport begin_progress, reward
-from signal cimport hold, read_signals, signal_contact_force
+from signal cimport clear_latches, hold, read_signals, signal_contact_force
 
 cdef inline bint bad(const double* x, mjtSize n) noexcept nogil:
     cdef mjtSize i
@@ -83,6 +83,7 @@ cdef inline void begin_episode(const Program* p, const mjModel* m, mjData* d, Ep
     e.episode_return = 0
     for i in range(p.nlast_signal):
         values[i] = 0
+    clear_latches(p, memory)
     refresh(p, m, d)
     read_signals(p, m, d, memory, values)
     begin_progress(p, memory, values)
@@ -176,6 +177,7 @@ cdef inline void evaluate_simulation(const Program* p, const mjModel* m, mjData*
     cdef bint success
     mj_forward(m, d)
     signal_contact_force(p, m, d, values)
+    clear_latches(p, memory)
     refresh(p, m, d)
     read_signals(p, m, d, memory, values)
     begin_progress(p, memory, values)

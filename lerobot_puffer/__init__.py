@@ -17,6 +17,10 @@ GYM_IDS = {
     "LeRobot-v0": "lerobot_reach",
     "LeRobotGoalConditioned-v0": "lerobot_goal_place",
     "Reach-v0": "reach",
+    "Lift-v0": "lift",
+    "Push-v0": "push",
+    "PickPlace-v0": "pick_place",
+    "Stack-v0": "stack",
 }
 # those of gym-aloha, with its arguments and pictures as observations
 ALOHA_IDS = {

@@ -36,12 +36,14 @@ class Object:
             with exactly one body in its world.
         pos: where its body starts, m, world frame.
         quat: how it starts, wxyz, world frame.
+        rgba: colour of its geoms instead of its file's.
     """
 
     name: str
     file: str
     pos: Vec3
     quat: Quat = (1.0, 0.0, 0.0, 0.0)
+    rgba: Quat | None = None
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,8 @@ def _attach_object(spec: mujoco.MjSpec, obj: Object) -> None:
         raise SceneError(f"an object's world must have one body, {path} has {len(bodies)}")
     body = bodies[0]
     body.name, body.pos, body.quat = "object", obj.pos, obj.quat
+    for geom in child.geoms if obj.rgba is not None else ():
+        geom.rgba = obj.rgba
     try:
         spec.attach(child, frame=spec.worldbody.add_frame(), prefix=f"{obj.name}/")
         spec.body(f"{obj.name}/object").name = obj.name

@@ -79,14 +79,22 @@ class Distance:
 
 @dataclass(frozen=True)
 class Height:
-    """The z of a point, m, world frame."""
+    """The z of a point, m, world frame; over another point where one is given."""
 
     point: Point
+    over: Point | None = None
 
 
 @dataclass(frozen=True)
 class Speed:
     """Linear speed of a body, site or geom, m/s."""
+
+    point: Body | Site | Geom
+
+
+@dataclass(frozen=True)
+class AngularSpeed:
+    """Angular speed of a body, site or geom, rad/s."""
 
     point: Body | Site | Geom
 
@@ -99,16 +107,30 @@ class JointPosition:
 
 
 @dataclass(frozen=True)
+class JointSpeed:
+    """The largest |velocity| of hinge (rad/s) or slide (m/s) joints."""
+
+    joints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Contact:
     """1 where any geom of `a` touches any of `b` in the new state, else 0.
 
-    `ordered` counts only contacts that MuJoCo lists with a's geom first, as some published rewards
-    do.
+    Attributes:
+      a, b: sets of geoms.
+      ordered: count only contacts that MuJoCo lists with a's geom first, as some published rewards
+        do.
+      along: count only contacts whose normal lies along this axis, either way: two jaws that touch
+        an object so hold it between them.
+      cosine: by that much, the |cosine| of the angle between them, 0..1.
     """
 
     a: tuple[str, ...]
     b: tuple[str, ...]
     ordered: bool = False
+    along: Axis | None = None
+    cosine: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -128,7 +150,17 @@ class Alignment:
     b: Axis
 
 
-Signal = Distance | Height | Speed | JointPosition | Contact | ContactForce | Alignment
+@dataclass(frozen=True)
+class Latch:
+    """1 from the first state of the episode on in which all conditions hold, before that 0."""
+
+    conditions: tuple[Condition, ...]
+
+
+Signal = (
+    Distance | Height | Speed | AngularSpeed | JointPosition | JointSpeed | Contact | ContactForce
+    | Alignment | Latch
+)
 
 
 # -------------------------------------------------------------- conditions

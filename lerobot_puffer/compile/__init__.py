@@ -161,11 +161,16 @@ class _Compiler:
                                   f"got {term.value_at_margin}")
             row |= {"lower": term.lower, "upper": term.upper, "margin": term.margin,
                     "sharpness": np.sqrt(-2 * np.log(term.value_at_margin))}
+        if isinstance(term, t.Ramp):
+            if term.lower == term.upper:
+                raise self._error(f"lower and upper must differ, got {term.lower} twice")
+            row |= {"lower": term.lower, "upper": term.upper}
         return [row]
+
 
 _REWARD: dict[type, str] = {
     t.Negative: "negative", t.Gaussian: "gaussian", t.Tanh: "tanh", t.Tolerance: "tolerance",
-    t.Indicator: "indicator", t.Stages: "stages", t.SuccessBonus: "success",
+    t.Ramp: "ramp", t.Indicator: "indicator", t.Stages: "stages", t.SuccessBonus: "success",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import mujoco
 
+from lerobot_puffer import signals as s
 from lerobot_puffer import terms as t
 from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile.signals import SignalCompiler
@@ -71,6 +72,10 @@ class ObservationCompiler:
         """Unit and rows of a term that is not joined, from element `dest` of the row."""
         kind, limits, unit = _OBSERVE[type(term)]
         parts: list[tuple[int, dict]] = []  # size and what the kernel reads
+        view = {"view": -1}
+        if isinstance(term, t.Position | t.AxisDirection) and term.frame is not None:
+            frame, site, _ = self.signals.frame(s.Axis(term.frame, (1.0, 0.0, 0.0)))
+            view = {"view": frame, "view_site": site}
         if isinstance(term, t.Field):
             unit = _UNITS[term.field]
             parts = [(size, {"source": KINDS["field"][term.field], "first": first})
@@ -103,7 +108,7 @@ class ObservationCompiler:
             raise ValueError(f"clip must be (low, high) with low < high, got {term.clip}")
         part_rows = []
         for size, row in parts:
-            part_rows.append(row | {
+            part_rows.append(row | view | {
                 "kind": KINDS["observe"][kind], "dest": dest, "size": size, "low": low,
                 "high": high, "scale": term.scale, "offset": term.offset, "noise": term.noise})
             dest += size

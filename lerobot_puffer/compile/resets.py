@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mujoco
+import numpy as np
 
 from lerobot_puffer import terms as t
 from lerobot_puffer._core import KINDS
@@ -10,6 +11,7 @@ from lerobot_puffer.compile.signals import SignalCompiler
 from lerobot_puffer.names import find, find_free, find_joint
 
 _INF = float("inf")
+_SAMPLES = 256
 
 
 class ResetCompiler:
@@ -21,6 +23,7 @@ class ResetCompiler:
     def __init__(self, model: mujoco.MjModel, signals: SignalCompiler) -> None:
         self.model = model
         self.signals = signals
+        self.drawn: list[t.Region] = []
 
     def rows(self, term: t.Reset) -> list[dict]:
         """Rows of a term."""
@@ -46,7 +49,7 @@ class ResetCompiler:
             if joint < 0:
                 raise ValueError(f"body {term.body!r} must have a free joint")
             return [{"kind": KINDS["reset"]["pose"], "address": model.jnt_qposadr[joint],
-                     "low": term.yaw[0], "high": term.yaw[1], "region": _region(term.region)}]
+                     "low": term.yaw[0], "high": term.yaw[1], **self._place(term)}]
         if isinstance(term, t.RandomGoal):
             mocap = -1
             if term.marker is not None:
@@ -55,7 +58,7 @@ class ResetCompiler:
                     raise ValueError(f"marker {term.marker!r} must be a mocap body")
             self.signals.goals[term.name] = self.signals.remember(3)
             return [{"kind": KINDS["reset"]["goal"], "address": self.signals.goals[term.name],
-                     "mocap": mocap, "region": _region(term.region)}]
+                     "mocap": mocap, **self._place(term)}]
         fixed = term.fixed
         if term.count < 1 or (fixed is not None and not 0 <= fixed < term.count):
             raise ValueError(f"choice {term.name!r} of {term.count} must be 0 .. "
@@ -63,6 +66,31 @@ class ResetCompiler:
         self.signals.choices[term.name] = (self.signals.remember(1), term.count)
         return [{"kind": KINDS["reset"]["choice"], "address": self.signals.choices[term.name][0],
                  "low": fixed or 0, "count": term.count if fixed is None else 1}]
+
+    def _place(self, term: t.RandomPose | t.RandomGoal) -> dict:
+        """Where a position is drawn, after a check that its separation leaves room."""
+        rng = np.random.default_rng(0)
+        places = [_sample(region, rng) for region in (*self.drawn, term.region)]
+        free = np.ones((_SAMPLES, _SAMPLES), bool)  # whether b may be drawn after others at a
+        for place in places[:-1]:
+            steps = place[:, None] - places[-1]
+            free &= np.linalg.norm(steps, axis=2) >= term.separation
+        left = free.mean(axis=1).min()
+        if not term.separation >= 0 or left < 0.1:
+            raise ValueError(
+                f"separation must leave at least a tenth of the region, got {term.separation} m, "
+                f"which can leave {left:.0%}; make it smaller or the region larger")
+        self.drawn.append(term.region)
+        return {"region": _region(term.region), "separation": term.separation}
+
+
+def _sample(region: t.Region, rng: np.random.Generator) -> np.ndarray:
+    """Horizontal positions in a region, (_SAMPLES, 2), m."""
+    row = _region(region)
+    x = rng.uniform(row["low"], row["high"], (_SAMPLES, 3))
+    if isinstance(region, t.Sector):
+        x[:, :2] = x[:, :1] * np.column_stack([np.cos(x[:, 1]), np.sin(x[:, 1])])
+    return x[:, :2] + row["origin"][:2]
 
 
 def _region(region: t.Region) -> dict:

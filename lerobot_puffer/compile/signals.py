@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import mujoco
 import numpy as np
@@ -25,7 +25,7 @@ class SignalCompiler:
       choices: name -> (offset in a simulation's memory, count).
       nmemory: numbers in a simulation's memory so far.
       index: signal -> row. conditions: rows of that table.
-      ids: bodies of `Chosen` points. geom_sets: (ngeom,) bits of the sets each geom is in.
+      ids: bodies of `Chosen` points, dofs of `JointSpeed`. geom_sets: (ngeom,) bits of the sets each geom is in.
       refresh: bits of the derived fields to refresh after a step.
       seen: kind -> 1 + highest id of the bodies, geoms and sites that are read.
     """
@@ -45,7 +45,8 @@ class SignalCompiler:
 
     def collect(self, signals: Iterable[s.Signal]) -> list[dict]:
         """Rows of all signals of a task, each once, in the order in which the core reads them."""
-        ordered = sorted(dict.fromkeys(signals), key=_order)
+        found = (inner for signal in signals for inner in _nested(signal))
+        ordered = sorted(dict.fromkeys(found), key=_order)
         if len(ordered) > SIGNALS_MAX:
             raise ValueError(f"a task has at most {SIGNALS_MAX} signals, got {len(ordered)}")
         self.index = {signal: row for row, signal in enumerate(ordered)}
@@ -145,8 +146,9 @@ class SignalCompiler:
             row |= {"a": self.point(signal.a), "b": self.point(signal.b),
                     "axes": sum(_AXES[axis] for axis in set(signal.axes))}
         elif isinstance(signal, s.Height):
-            row["a"] = self.point(signal.point)
-        elif isinstance(signal, s.Speed):
+            row |= {"a": self.point(signal.point),
+                    "b": self.point(signal.over or s.Fixed((0.0, 0.0, 0.0)))}
+        elif isinstance(signal, s.Speed | s.AngularSpeed):
             row["a"] = self.point(signal.point)
             free = -1
             if isinstance(signal.point, s.Body):
@@ -155,7 +157,18 @@ class SignalCompiler:
             if free < 0:
                 self.needs("velocities")
         elif isinstance(signal, s.JointPosition):
-            row["axes"] = self.model.jnt_qposadr[find_joint(self.model, signal.joint)]
+            row["address"] = self.model.jnt_qposadr[find_joint(self.model, signal.joint)]
+        elif isinstance(signal, s.JointSpeed):
+            if not signal.joints:
+                raise ValueError("JointSpeed needs at least one joint")
+            row |= {"first": len(self.ids), "count": len(signal.joints)}
+            self.ids += [int(self.model.jnt_dofadr[find_joint(self.model, joint)])
+                         for joint in signal.joints]
+        elif isinstance(signal, s.Latch):
+            if not signal.conditions:
+                raise ValueError("a Latch needs at least one condition")
+            row["address"] = self.remember(1)
+            row["first"], row["count"] = self.conjunction(signal.conditions)
         elif isinstance(signal, s.Alignment):
             row["frame_a"], row["site_a"], row["axis_a"] = self.frame(signal.a)
             row["frame_b"], row["site_b"], row["axis_b"] = self.frame(signal.b)
@@ -164,6 +177,13 @@ class SignalCompiler:
                     "ordered": signal.ordered}
             if isinstance(signal, s.Contact):
                 self.needs("kinematics", "contacts")
+                row["cosine"] = -1.0
+                if signal.along is not None:
+                    if not 0 <= signal.cosine < 1:
+                        raise ValueError("cosine must be at least 0 and below 1, "
+                                         f"got {signal.cosine}")
+                    row["cosine"] = signal.cosine
+                    row["frame_a"], row["site_a"], row["axis_a"] = self.frame(signal.along)
         return row
 
     def conjunction(self, conditions: tuple[s.Condition, ...]) -> tuple[int, int]:
@@ -180,6 +200,16 @@ def snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
 
+def _nested(signal: s.Signal) -> Iterator[s.Signal]:
+    """A signal and those that it reads."""
+    if isinstance(signal, s.Latch):
+        for condition in signal.conditions:
+            yield from _nested(condition.signal)
+    yield signal
+
+
 def _order(signal: s.Signal) -> int:
-    """The core reads contact forces first, contacts second."""
+    """The core reads contact forces first, contacts second, a latch after what it reads."""
+    if isinstance(signal, s.Latch):
+        return 3 + max((_order(c.signal) for c in signal.conditions), default=0)
     return 0 if isinstance(signal, s.ContactForce) else 1 if isinstance(signal, s.Contact) else 2

@@ -15,13 +15,21 @@ from lerobot_puffer.tasks.aloha_insertion import aloha_insertion
 from lerobot_puffer.tasks.aloha_transfer_cube import aloha_transfer_cube
 from lerobot_puffer.tasks.lerobot_goal_place import lerobot_goal_place
 from lerobot_puffer.tasks.lerobot_reach import lerobot_reach
+from lerobot_puffer.tasks.lift import lift
+from lerobot_puffer.tasks.pick_place import pick_place
+from lerobot_puffer.tasks.push import push
 from lerobot_puffer.tasks.reach import reach
+from lerobot_puffer.tasks.stack import stack
 from lerobot_puffer.terms import Task
 
 REGISTRY: dict[str, Callable[..., Task]] = {
     "lerobot_reach": lerobot_reach,
     "lerobot_goal_place": lerobot_goal_place,
     "reach": reach,
+    "lift": lift,
+    "push": push,
+    "pick_place": pick_place,
+    "stack": stack,
     "aloha_transfer_cube": aloha_transfer_cube,
     "aloha_insertion": aloha_insertion,
 }

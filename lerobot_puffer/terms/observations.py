@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lerobot_puffer.signals import Axis, Point, Signal
+from lerobot_puffer.signals import Axis, Body, Point, Signal, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,24 @@ class Field(Scaling):
 
 @dataclass(frozen=True, kw_only=True)
 class Position(Scaling):
-    """A point (3,), m; relative to another point (world axes) where one is given."""
+    """A point (3,), m.
+
+    Attributes:
+      point: what is observed, relative to `relative_to` where that is given.
+      frame: the body or site in whose axes it is written; None: the world's.
+    """
 
     point: Point
     relative_to: Point | None = None
+    frame: Body | Site | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AxisDirection(Scaling):
-    """An axis (3,) in the world frame; its kernel is `observe_axis`."""
+    """An axis (3,), written in the axes of `frame` or the world's; kernel `observe_axis`."""
 
     axis: Axis
+    frame: Body | Site | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

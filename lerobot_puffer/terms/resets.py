@@ -48,20 +48,37 @@ class RandomJoints:
 
 @dataclass(frozen=True)
 class RandomPose:
-    """A free body starts in a region, turned about z by a yaw; its kernel is `reset_pose`."""
+    """A free body starts in a region, turned about z by a yaw; its kernel is `reset_pose`.
+
+    Attributes:
+      body: its joint is free.
+      region: where its origin is drawn.
+      yaw: range of the turn, rad.
+      separation: least horizontal distance, m, from every body and goal that an earlier term drew;
+        positions that are nearer are drawn again.
+    """
 
     body: str
     region: Region
     yaw: tuple[float, float] = (0.0, 0.0)
+    separation: float = 0.0
 
 
 @dataclass(frozen=True)
 class RandomGoal:
-    """A goal position is drawn, and the mocap body `marker` moves to it; kernel `reset_goal`."""
+    """A goal position is drawn, and the mocap body `marker` moves to it; kernel `reset_goal`.
+
+    Attributes:
+      name: what `Goal` and `GoalPosition` refer to.
+      region: where it is drawn.
+      marker: a mocap body.
+      separation: as `RandomPose` has it.
+    """
 
     name: str
     region: Region
     marker: str | None = None
+    separation: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,14 @@ class Tolerance(Shaping):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ramp(Shaping):
+    """0 at `lower` and beyond, 1 at `upper` and beyond, linear between; either may be larger."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Indicator:
     """1 where all conditions of `when` hold, else 0."""
 
@@ -86,4 +94,4 @@ class SuccessBonus:
     weight: float = 1.0
 
 
-Reward = Negative | Gaussian | Tanh | Tolerance | Indicator | Stages | SuccessBonus
+Reward = Negative | Gaussian | Tanh | Tolerance | Ramp | Indicator | Stages | SuccessBonus

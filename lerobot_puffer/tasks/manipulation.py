@@ -1,0 +1,192 @@
+"""What the tasks with cubes share: scene, clock, action, observations, resets and conditions."""
+
+from __future__ import annotations
+
+import math
+
+from lerobot_puffer.robots import SO101
+from lerobot_puffer.scene import Camera, Gains, Object, Physics, Scene
+from lerobot_puffer.signals import (
+    Above,
+    AngularSpeed,
+    Axis,
+    Below,
+    Body,
+    Condition,
+    Contact,
+    Distance,
+    Fixed,
+    Goal,
+    Height,
+    JointPosition,
+    Latch,
+    Signal,
+    Site,
+    Speed,
+)
+from lerobot_puffer.terms import (
+    AxisDirection,
+    Delta,
+    Field,
+    Indicator,
+    Observation,
+    Position,
+    Ramp,
+    RandomJoints,
+    Reset,
+    Reward,
+    Sector,
+    SignalValue,
+    Tanh,
+    TargetError,
+    TimeFraction,
+)
+
+# where a held object lies between the jaws; its z closes them and its x points out of the gripper
+GRIPPER = Site("grasp")
+JAWS = Axis(GRIPPER, (0.0, 0.0, 1.0))
+FIXED_JAW, MOVING_JAW = ("fixed_jaw", "fixed_jaw_pad"), ("moving_jaw", "moving_jaw_pad")
+HAND = (*FIXED_JAW, *MOVING_JAW, "palm", "moving_jaw_knuckle")
+TARGET = Goal("target_pos")
+HALF = 0.0125  # half an edge of a cube, m
+LYING = 0.6 + HALF  # height of the centre of a cube on the table, m
+# on the shoulder's axis at a lying cube's height, m
+FOOT = (0.0388, 0.0, LYING)
+TABLE = Sector(radius=(0.14, 0.27), angle=(-1.2, 1.2), height=(0.0, 0.0), origin=FOOT)
+# a cube looks the same after a quarter turn: these are all its orientations on the table
+YAW = (-math.pi / 4, math.pi / 4)
+# the gripper 10 cm over the table, half open, pointing down
+START = RandomJoints(SO101.joints, (0.0, -0.44, 0.36, 1.39, 0.0, 0.9), noise=0.1)
+COLORS = ((0.82, 0.16, 0.13, 1.0), (0.13, 0.35, 0.75, 1.0))
+
+_TIMESTEP = {25: 0.01, 50: 0.005}  # s, by control rate in Hz
+SUBSTEPS = 4
+
+
+def check_options(task: str, assets: str, control_rate: int) -> None:
+    """Raises ValueError unless the assets are native and the control rate, Hz, is 25 or 50."""
+    if assets != "native":
+        raise ValueError(f"{task} has native assets only, got assets={assets!r}")
+    if control_rate not in _TIMESTEP:
+        raise ValueError(f"control_rate must be 25 or 50 Hz, got {control_rate!r}")
+
+
+def scene(control_rate: int, cubes: tuple[str, ...], target: bool = False) -> Scene:
+    """The SO-101 at its table with cubes of 2.5 cm and 30 g."""
+    return Scene(
+        objects=tuple(
+            Object(cube, "cube", (0.25, 0.05 * i, LYING), rgba=COLORS[i])
+            for i, cube in enumerate(cubes)
+        ),
+        physics=Physics(_TIMESTEP[control_rate], integrator="implicitfast", iterations=20),
+        gains=Gains(kp=50.0, kv=2.0, force=3.35, gripper_force=1.0),
+        goal_marker=(0.25, 0.1, LYING) if target else None,
+        cameras=(Camera("near", pos=(0.75, -0.62, 1.05), lookat=(0.14, -0.02, 0.68), fovy=38.0),),
+    )
+
+
+def action(control_rate: int) -> Delta:
+    """Joint targets that move by at most 2.5 rad/s, the gripper's by 7.5 rad/s."""
+    return Delta(2.5 / control_rate, leash=0.1,
+                 overrides=(("gripper", 7.5 / control_rate, 0.3),))
+
+
+def grip(cube: str) -> tuple[Signal, Signal]:
+    """Whether the fixed and the moving jaw press on a cube along the axis on which they close."""
+    box = (f"{cube}/box",)
+    return Contact(FIXED_JAW, box, along=JAWS), Contact(MOVING_JAW, box, along=JAWS)
+
+
+def grasped(cube: str) -> tuple[Condition, ...]:
+    """Both jaws press on the cube."""
+    return tuple(Above(jaw, 0.5) for jaw in grip(cube))
+
+
+def still(cube: str) -> tuple[Condition, ...]:
+    """Slower than 1 cm/s and 0.5 rad/s."""
+    return Below(Speed(Body(cube)), 0.01), Below(AngularSpeed(Body(cube)), 0.5)
+
+
+def untouched(*cubes: str) -> Condition:
+    """The gripper touches none of the cubes."""
+    return Below(Contact(HAND, tuple(f"{cube}/box" for cube in cubes)), 0.5)
+
+
+def let_go(cube: str) -> tuple[Condition, ...]:
+    """The gripper does not touch the cube, which is no longer between the jaws."""
+    return untouched(cube), Above(Distance(GRIPPER, Body(cube)), 2 * HALF)
+
+
+def lying(cube: str) -> Condition:
+    """Down at the table's height, to 5 mm."""
+    return Below(Height(Body(cube)), LYING + 0.005)
+
+
+def lifted(cube: str, height: float = 0.02) -> Signal:
+    """1 once the cube has been that far off the table, m, in this episode."""
+    return Latch((Above(Height(Body(cube)), LYING + height),))
+
+
+def observations(
+    cubes: tuple[str, ...], target: bool = False, lifted: Signal | None = None,
+) -> tuple[Observation, ...]:
+    """Arm, gripper, cubes, what the jaws touch of the first one, the target, the time."""
+    shoulder = Fixed((FOOT[0], FOOT[1], 0.7))
+    terms: list[Observation] = [
+        Field(name="qpos", field="qpos", of=SO101.joints),
+        Field(name="qvel", field="qvel", of=SO101.joints, scale=0.2),
+        TargetError(name="target_error", scale=10.0),
+        Position(name="gripper_pos", point=GRIPPER, relative_to=shoulder, scale=5.0),
+        AxisDirection(name="gripper_pointing", axis=Axis(GRIPPER, (1.0, 0.0, 0.0))),
+        AxisDirection(name="gripper_closing", axis=JAWS),
+    ]
+    for cube in cubes:
+        body = Body(cube)
+        terms += [
+            Position(name=f"{cube}_pos", point=body, relative_to=shoulder, scale=5.0),
+            Position(name=f"{cube}_in_gripper", point=body, relative_to=GRIPPER, frame=GRIPPER,
+                     scale=10.0),
+            AxisDirection(name=f"{cube}_x", axis=Axis(body, (1.0, 0.0, 0.0))),
+            AxisDirection(name=f"{cube}_z", axis=Axis(body, (0.0, 0.0, 1.0))),
+            Field(name=f"{cube}_qvel", field="qvel", of=(f"{cube}/joint",), clip=(-5.0, 5.0)),
+        ]
+    fixed, moving = grip(cubes[0])
+    terms += [SignalValue(name="fixed_jaw_grips", signal=fixed, clip=(0.0, 1.0)),
+              SignalValue(name="moving_jaw_grips", signal=moving, clip=(0.0, 1.0))]
+    if target:
+        terms += [
+            Position(name="target_pos", point=TARGET, relative_to=shoulder, scale=5.0),
+            Position(name="to_target", point=TARGET, relative_to=Body(cubes[0]), scale=10.0),
+        ]
+    if len(cubes) > 1:
+        terms.append(Position(name=f"{cubes[0]}_to_{cubes[1]}", point=Body(cubes[1]),
+                              relative_to=Body(cubes[0]), scale=10.0))
+    if lifted is not None:
+        terms.append(SignalValue(name="lifted", signal=lifted, clip=(0.0, 1.0)))
+    return (*terms, TimeFraction(name="time"))
+
+
+def grasping(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
+    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.35 * weight.
+
+    A closed gripper that sits on the cube is where learning gets stuck: opening it pays until the
+    cube is between the jaws, within 1.8 cm.
+    """
+    distance = Distance(GRIPPER, Body(cube))
+    fixed, moving = grip(cube)
+    return (
+        Tanh(name="approach", signal=distance, width=0.1, weight=0.15 * weight, progress=True),
+        Ramp(name="open", signal=JointPosition("gripper"), lower=0.0, upper=1.0,
+             weight=0.05 * weight, when=(Above(distance, 0.018),), progress=True),
+        Indicator(name="fixed_jaw", when=(Above(fixed, 0.5),), weight=0.025 * weight,
+                  progress=True),
+        Indicator(name="moving_jaw", when=(Above(moving, 0.5),), weight=0.025 * weight,
+                  progress=True),
+        Indicator(name="grasp", when=grasped(cube), weight=0.15 * weight, progress=True),
+    )
+
+
+def lifting(cube: str, height: float, weight: float, when: tuple[Condition, ...] = ()) -> Ramp:
+    """Potential of raising a grasped cube to a height over the table, m."""
+    return Ramp(name="lift", signal=Height(Body(cube)), lower=LYING, upper=LYING + height,
+                weight=weight, when=(*grasped(cube), *when), progress=True)

@@ -1,0 +1,49 @@
+"""`push`: a cube is moved along the table to a target."""
+
+from __future__ import annotations
+
+from lerobot_puffer.signals import Below, Body, Distance
+from lerobot_puffer.tasks import manipulation as m
+from lerobot_puffer.tasks.goal import at, check_goal
+from lerobot_puffer.terms import RandomGoal, RandomPose, Success, SuccessBonus, Tanh, Task
+
+CUBES = ("cube",)
+
+
+def push(assets: str = "native", goal: dict | None = None, control_rate: int = 25) -> Task:
+    """4 s; success: the cube lies still within 2 cm of the target in the plane, for five steps.
+
+    The reward is the change of a potential (gripper to cube, cube to target) and 1 on success,
+    which ends the episode.
+
+    Args:
+      assets: "native".
+      goal: `{"target_pos": (x, y, z)}`, m, fixes the target; its z is the cube's centre's, 0.6125.
+      control_rate: 25 or 50 Hz.
+    """
+    m.check_options("push", assets, control_rate)
+    target = check_goal(goal, ("target_pos",)).get("target_pos")
+    offset = Distance(Body("cube"), m.TARGET, axes="xy")
+    return Task(
+        name="push",
+        scene=m.scene(control_rate, CUBES, target=True),
+        action=m.action(control_rate),
+        observations=m.observations(CUBES, target=True),
+        rewards=(
+            Tanh(name="approach", signal=Distance(m.GRIPPER, Body("cube")), width=0.1,
+                 weight=0.2, progress=True),
+            Tanh(name="carry", signal=offset, width=0.1, weight=0.5, progress=True),
+            Tanh(name="settle", signal=offset, width=0.02, weight=0.3, progress=True),
+            SuccessBonus(),
+        ),
+        resets=(
+            m.START,
+            RandomGoal("target_pos", at(target) if target is not None else m.TABLE,
+                       marker="goal_marker"),
+            RandomPose("cube", m.TABLE, yaw=m.YAW, separation=0.06),
+        ),
+        substeps=m.SUBSTEPS,
+        episode_length=4 * control_rate,
+        success=Success((Below(offset, 0.02), m.lying("cube"), *m.still("cube")), hold=5),
+        render_camera="near",
+    )
