@@ -25,7 +25,8 @@ class SignalCompiler:
       choices: name -> (offset in a simulation's memory, count).
       nmemory: numbers in a simulation's memory so far.
       index: signal -> row. conditions: rows of that table.
-      ids: bodies of `Chosen` points, dofs of `JointSpeed`. geom_sets: (ngeom,) bits of the sets each geom is in.
+      ids: bodies of `Chosen` points, dofs of `JointSpeed`.
+      geom_sets: (ngeom,) bits of the sets each geom is in.
       refresh: bits of the derived fields to refresh after a step.
       seen: kind -> 1 + highest id of the bodies, geoms and sites that are read.
     """

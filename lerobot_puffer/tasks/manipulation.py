@@ -33,7 +33,6 @@ from lerobot_puffer.terms import (
     Position,
     Ramp,
     RandomJoints,
-    Reset,
     Reward,
     Sector,
     SignalValue,
