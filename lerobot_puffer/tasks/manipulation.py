@@ -24,6 +24,7 @@ from lerobot_puffer.signals import (
     Site,
     Speed,
 )
+from lerobot_puffer.tasks.goal import at, check_goal
 from lerobot_puffer.terms import (
     AxisDirection,
     Delta,
@@ -33,6 +34,7 @@ from lerobot_puffer.terms import (
     Position,
     Ramp,
     RandomJoints,
+    Region,
     Reward,
     Sector,
     SignalValue,
@@ -60,6 +62,8 @@ COLORS = ((0.82, 0.16, 0.13, 1.0), (0.13, 0.35, 0.75, 1.0))
 
 _TIMESTEP = {25: 0.01, 50: 0.005}  # s, by control rate in Hz
 SUBSTEPS = 4
+# a closed gripper's GRIPPER comes no nearer to the cube's centre, m
+_BETWEEN = 0.018
 
 
 def check_options(task: str, assets: str, control_rate: int) -> None:
@@ -68,6 +72,18 @@ def check_options(task: str, assets: str, control_rate: int) -> None:
         raise ValueError(f"{task} has native assets only, got assets={assets!r}")
     if control_rate not in _TIMESTEP:
         raise ValueError(f"control_rate must be 25 or 50 Hz, got {control_rate!r}")
+
+
+def target(goal: dict | None) -> Region:
+    """Where the target is drawn; raises ValueError unless a fixed one lies on the table."""
+    position = check_goal(goal, ("target_pos",)).get("target_pos")
+    if position is None:
+        return TABLE
+    region = at(position)
+    if abs(region.origin[2] - LYING) > 0.001:
+        raise ValueError(f"target_pos must lie on the table, at z = {LYING:g} m, where the centre of "
+                         f"a cube is, got {position!r}")
+    return region
 
 
 def scene(control_rate: int, cubes: tuple[str, ...], target: bool = False) -> Scene:
@@ -166,17 +182,19 @@ def observations(
 
 
 def grasping(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
-    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.35 * weight.
+    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.4 * weight.
 
     A closed gripper that sits on the cube is where learning gets stuck: opening it pays until the
-    cube is between the jaws, within 1.8 cm.
+    cube is between the jaws, within 1.8 cm, where closing them costs nothing.
     """
     distance = Distance(GRIPPER, Body(cube))
     fixed, moving = grip(cube)
     return (
         Tanh(name="approach", signal=distance, width=0.1, weight=0.15 * weight, progress=True),
         Ramp(name="open", signal=JointPosition("gripper"), lower=0.0, upper=1.0,
-             weight=0.05 * weight, when=(Above(distance, 0.018),), progress=True),
+             weight=0.05 * weight, when=(Above(distance, _BETWEEN),), progress=True),
+        Indicator(name="between", when=(Below(distance, _BETWEEN),), weight=0.05 * weight,
+                  progress=True),
         Indicator(name="fixed_jaw", when=(Above(fixed, 0.5),), weight=0.025 * weight,
                   progress=True),
         Indicator(name="moving_jaw", when=(Above(moving, 0.5),), weight=0.025 * weight,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lerobot_puffer.signals import Above, Below, Body, Distance
 from lerobot_puffer.tasks import manipulation as m
-from lerobot_puffer.tasks.goal import at, check_goal
 from lerobot_puffer.terms import (
     Indicator,
     Ramp,
@@ -28,11 +27,10 @@ def pick_place(assets: str = "native", goal: dict | None = None, control_rate: i
 
     Args:
       assets: "native".
-      goal: `{"target_pos": (x, y, z)}`, m, fixes the target; its z is the cube's centre's, 0.6125.
+      goal: `{"target_pos": (x, y, z)}`, m, fixes the target; z is 0.6125, the cube's centre.
       control_rate: 25 or 50 Hz.
     """
     m.check_options("pick_place", assets, control_rate)
-    target = check_goal(goal, ("target_pos",)).get("target_pos")
     offset, distance = (Distance(Body("cube"), m.TARGET, axes) for axes in ("xy", "xyz"))
     up = m.lifted("cube")
     carried = (Above(up, 0.5),)
@@ -57,8 +55,7 @@ def pick_place(assets: str = "native", goal: dict | None = None, control_rate: i
         ),
         resets=(
             m.START,
-            RandomGoal("target_pos", at(target) if target is not None else m.TABLE,
-                       marker="goal_marker"),
+            RandomGoal("target_pos", m.target(goal), marker="goal_marker"),
             RandomPose("cube", m.TABLE, yaw=m.YAW, separation=0.06),
         ),
         substeps=m.SUBSTEPS,
