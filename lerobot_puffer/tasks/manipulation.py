@@ -81,8 +81,8 @@ def target(goal: dict | None) -> Region:
         return TABLE
     region = at(position)
     if abs(region.origin[2] - LYING) > 0.001:
-        raise ValueError(f"target_pos must lie on the table, at z = {LYING:g} m, where the centre of "
-                         f"a cube is, got {position!r}")
+        raise ValueError(f"target_pos must lie on the table, at z = {LYING:g} m, where a cube's "
+                         f"centre is, got {position!r}")
     return region
 
 
