@@ -76,7 +76,7 @@ def held(sims, height):
     model.opt.gravity[:] = 0
     mujoco.mj_step(model, data, 60)
     model.opt.gravity[:] = sims.model.opt.gravity
-    mujoco.mj_step(model, data, 40)
+    mujoco.mj_step(model, data, 200)  # until the arm no longer sinks
     return {"qpos": data.qpos, "qvel": data.qvel, "ctrl": data.ctrl}
 
 

@@ -96,7 +96,7 @@ def scene(control_rate: int, cubes: tuple[str, ...], target: bool = False) -> Sc
         physics=Physics(_TIMESTEP[control_rate], integrator="implicitfast", iterations=20),
         gains=Gains(kp=50.0, kv=2.0, force=3.35, gripper_force=1.0),
         goal_marker=(0.25, 0.1, LYING) if target else None,
-        cameras=(Camera("near", pos=(0.75, -0.62, 1.05), lookat=(0.14, -0.02, 0.68), fovy=38.0),),
+        cameras=(Camera("near", pos=(0.75, -0.62, 1.05), lookat=(0.17, -0.02, 0.685), fovy=29.0),),
     )
 
 
