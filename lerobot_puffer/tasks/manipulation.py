@@ -50,6 +50,7 @@ GRIPPER = Site("grasp")
 JAWS = Axis(GRIPPER, (0.0, 0.0, 1.0))
 FIXED_JAW, MOVING_JAW = SO101.jaws
 HAND = (*FIXED_JAW, *MOVING_JAW, "palm", "moving_jaw_knuckle")
+PANNED = Body("shoulder")
 TARGET = Goal("target_pos")
 HALF = 0.0125  # half an edge of a cube, m
 LYING = 0.6 + HALF  # height of the centre of a cube on the table, m
@@ -148,24 +149,30 @@ def lifted(cube: str, height: float = 0.02) -> Signal:
 def observations(
     cubes: tuple[str, ...], target: bool = False, lifted: Signal | None = None,
 ) -> tuple[Observation, ...]:
-    """Arm, gripper, cubes, what the jaws touch of the first one, the target, the time."""
+    """Arm, gripper, cubes, what the jaws touch of the first one, the target, the time.
+
+    Positions are written in the axes of the link that the shoulder's pan turns, so that what is
+    learned in front of the arm holds at its sides.
+    """
     shoulder = Fixed((FOOT[0], FOOT[1], 0.7))
     terms: list[Observation] = [
         Field(name="qpos", field="qpos", of=SO101.joints),
         Field(name="qvel", field="qvel", of=SO101.joints, scale=0.2),
         TargetError(name="target_error", scale=10.0),
-        Position(name="gripper_pos", point=GRIPPER, relative_to=shoulder, scale=5.0),
-        AxisDirection(name="gripper_pointing", axis=Axis(GRIPPER, (1.0, 0.0, 0.0))),
-        AxisDirection(name="gripper_closing", axis=JAWS),
+        Position(name="gripper_pos", point=GRIPPER, relative_to=shoulder, frame=PANNED,
+                 scale=5.0),
+        AxisDirection(name="gripper_pointing", axis=Axis(GRIPPER, (1.0, 0.0, 0.0)), frame=PANNED),
+        AxisDirection(name="gripper_closing", axis=JAWS, frame=PANNED),
     ]
     for cube in cubes:
         body = Body(cube)
         terms += [
-            Position(name=f"{cube}_pos", point=body, relative_to=shoulder, scale=5.0),
+            Position(name=f"{cube}_pos", point=body, relative_to=shoulder, frame=PANNED,
+                     scale=5.0),
             Position(name=f"{cube}_in_gripper", point=body, relative_to=GRIPPER, frame=GRIPPER,
                      scale=10.0),
-            AxisDirection(name=f"{cube}_x", axis=Axis(body, (1.0, 0.0, 0.0))),
-            AxisDirection(name=f"{cube}_z", axis=Axis(body, (0.0, 0.0, 1.0))),
+            AxisDirection(name=f"{cube}_x", axis=Axis(body, (1.0, 0.0, 0.0)), frame=GRIPPER),
+            AxisDirection(name=f"{cube}_z", axis=Axis(body, (0.0, 0.0, 1.0)), frame=GRIPPER),
             Field(name=f"{cube}_qvel", field="qvel", of=(f"{cube}/joint",), clip=(-5.0, 5.0)),
         ]
     fixed, moving = grip(cubes[0])
@@ -173,12 +180,14 @@ def observations(
               SignalValue(name="moving_jaw_grips", signal=moving, clip=(0.0, 1.0))]
     if target:
         terms += [
-            Position(name="target_pos", point=TARGET, relative_to=shoulder, scale=5.0),
-            Position(name="to_target", point=TARGET, relative_to=Body(cubes[0]), scale=10.0),
+            Position(name="target_pos", point=TARGET, relative_to=shoulder, frame=PANNED,
+                     scale=5.0),
+            Position(name="to_target", point=TARGET, relative_to=Body(cubes[0]), frame=PANNED,
+                     scale=10.0),
         ]
     if len(cubes) > 1:
         terms.append(Position(name=f"{cubes[0]}_to_{cubes[1]}", point=Body(cubes[1]),
-                              relative_to=Body(cubes[0]), scale=10.0))
+                              relative_to=Body(cubes[0]), frame=PANNED, scale=10.0))
     if lifted is not None:
         terms.append(SignalValue(name="lifted", signal=lifted, clip=(0.0, 1.0)))
     return (*terms, TimeFraction(name="time"))
