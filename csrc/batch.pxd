@@ -61,6 +61,16 @@ cdef inline void settle_failures(Program* p, mjfBatchFunc step) noexcept nogil:
     mjb_apply(p.batch, p.failed, count, step, p, 1)
     p.settling = 0
 
+cdef inline void derive_begun(Program* p) noexcept nogil:
+    """mj_setConst for the simulations that began an episode in this step."""
+    cdef int sim, count = 0
+    for sim in range(p.nsim):
+        if p.episode[sim].steps == 0:
+            p.failed[count] = sim
+            count += 1
+    if count:
+        mjb_setConst(p.batch, p.failed, count)
+
 cdef inline void step_all(Program* p, mjfBatchFunc step) noexcept nogil:
     """Step every simulation without the profiling clock that MuJoCo's Python package sets."""
     global mjcb_time
@@ -68,6 +78,8 @@ cdef inline void step_all(Program* p, mjfBatchFunc step) noexcept nogil:
     mjcb_time = NULL
     if mjb_apply(p.batch, NULL, p.nsim, step, p, 1):
         settle_failures(p, step)
+    if p.derive:
+        derive_begun(p)
     # another thread may have put it back already
     if clock != NULL:
         mjcb_time = clock

@@ -16,6 +16,7 @@ from mujoco cimport *
 from program cimport *
 from quiet cimport install_warning_handler
 from random cimport philox
+from randomize cimport model_offset, write_number, write_rows
 
 cdef extern from "unistd.h" nogil:
     int getpid()
@@ -112,6 +113,13 @@ cdef class Core:
         p.observation = <const Observation*>self._table("observation")
         p.reward = <const Reward*>self._table("reward")
         p.reset = <const Reset*>self._table("reset")
+        p.ndraw, p.nwrite, p.nlift, p.npush = len(t.draw), len(t.write), len(t.lift), len(t.push)
+        p.derive, p.moved = t.derive, t.moved
+        p.delay, p.delay_low, p.delay_size = t.delay
+        p.draw = <const Draw*>self._table("draw")
+        p.write = <const Write*>self._table("write")
+        p.lift = <const Lift*>self._table("lift")
+        p.push = <const Push*>self._table("push")
         p.ids = <const int*>address("ids", t.ids, np.int32, t.ids.shape)
         p.geom_sets = <const uint64_t*>address("geom_sets", t.geom_sets, np.uint64,
                                                (self.model.ngeom,))
@@ -120,8 +128,12 @@ cdef class Core:
         p.memory = <double*>calloc(<size_t>num_envs * max(p.nmemory, 1), sizeof(double))
         p.failed = <int*>calloc(num_envs, sizeof(int))
         p.seen = <mjModel*>calloc(1, sizeof(mjModel))
-        if p.episode == NULL or p.memory == NULL or p.failed == NULL or p.seen == NULL:
+        p.nfield = len(t.fields)
+        p.field = <ModelField*>calloc(max(p.nfield, 1), sizeof(ModelField))
+        if (p.episode == NULL or p.memory == NULL or p.failed == NULL or p.seen == NULL
+                or p.field == NULL):
             raise MemoryError(f"no memory for {num_envs} environments")
+        self.memory[:, t.neutral[0]] = t.neutral[1]
 
     cdef void* _table(self, name) except? NULL:
         table = getattr(self.tables, name)
@@ -162,11 +174,19 @@ cdef class Core:
         if batch == NULL:
             raise RuntimeError(f"MuJoCo could not make a batch of {p.nsim} simulations: "
                                f"{error.decode(errors='replace')}")
-        if p.batch != NULL:
+        cdef mjBatch* parent = p.batch
+        if parent != NULL:
             # a fork: the parent's batch has no threads here, but its state rows are readable
-            memcpy(mjb_state(batch), mjb_state(p.batch),
+            memcpy(mjb_state(batch), mjb_state(parent),
                    <size_t>p.nsim * p.nstate * sizeof(double))
         p.batch = batch
+        for k, name in enumerate(self.tables.fields):
+            p.field[k].rows = <double*>mjb_expand(batch, name.encode(), &p.field[k].size, NULL)
+            p.field[k].offset = model_offset(name.encode())
+            p.field[k].inside = "." in name
+            p.field[k].nominal = <const double*><uintptr_t>self.tables.nominal[k].ctypes.data
+        if parent != NULL:
+            self._derive(np.arange(p.nsim, dtype=np.int32), write=True)
         p.seen[0] = mjb_model(batch)[0]
         p.seen.nbody, p.seen.ngeom, p.seen.nsite = p.nbody, p.ngeom, p.nsite
         self.owner = getpid()
@@ -198,6 +218,20 @@ cdef class Core:
                                f"simulation {first}: {mjb_error(p.batch, first).decode()}")
         return 0
 
+    cdef int _derive(self, ids, bint write=False) except -1:
+        """Constants of the models of simulations `ids`, after writing their draws if asked to."""
+        cdef Program* p = &self.program
+        cdef int[::1] view = np.unique(ids)
+        cdef int k
+        if p.nfield == 0 or view.shape[0] == 0:
+            return 0
+        if write:
+            for k in range(view.shape[0]):
+                write_rows(p, view[k])
+        if p.derive and mjb_setConst(p.batch, &view[0], view.shape[0]):
+            raise RuntimeError("MuJoCo raised an error in mj_setConst of a randomised model")
+        return 0
+
     def seed(self, seeds, streams, ids=None):
         """Give simulations generators of their own: `seeds` (n,) uint64, `streams` (n,) uint32."""
         cdef Py_ssize_t k
@@ -210,7 +244,9 @@ cdef class Core:
     def reset(self, ids=None):
         """Start new episodes in simulations `ids` (None: all); writes their rows."""
         self._open()
-        self._apply(self._ids(ids), reset_double if self.double_precision else reset_float)
+        ids = self._ids(ids)
+        self._apply(ids, reset_double if self.double_precision else reset_float)
+        self._derive(ids)
 
     def step(self):
         """One environment step of every simulation, from `actions` into the other buffers.
@@ -281,6 +317,7 @@ cdef class Core:
         self.episode[ids] = np.ascontiguousarray(episode).view(DTYPES["episode"])[:, 0]
         self.memory[ids] = memory
         self.buffers[1][ids] = observation
+        self._derive(ids, write=True)
 
     def log(self):
         """Sums over the episodes ended since the last call, which this call clears.
@@ -314,6 +351,12 @@ cdef class Core:
         sim = int(self._ids([sim])[0])
         mjb_getData(self.program.batch, sim, <mjData*><uintptr_t>data._address)
 
+    def write_model(self, sim, model):
+        """Write simulation `sim`'s model, with what it drew, into `model`, a copy of `model`."""
+        self._open()
+        sim = int(self._ids([sim])[0])
+        mjb_getModel(self.program.batch, sim, <mjModel*><uintptr_t>model._address)
+
     def engine(self):
         """A PyCapsule with the C step function, for bench.pyx; valid while the Core lives."""
         self._open()
@@ -343,3 +386,4 @@ cdef class Core:
         free(self.program.memory)
         free(self.program.failed)
         free(self.program.seen)
+        free(self.program.field)

@@ -7,6 +7,10 @@ cdef Action _action
 cdef Observation _observation
 cdef Reward _reward
 cdef Reset _reset
+cdef Draw _draw
+cdef Write _write
+cdef Lift _lift
+cdef Push _push
 cdef Episode _episode
 
 # the numpy layouts of the tables, taken from the structs themselves
@@ -18,6 +22,10 @@ DTYPES = {
     "observation": np.asarray(<Observation[:1]>&_observation).dtype,
     "reward": np.asarray(<Reward[:1]>&_reward).dtype,
     "reset": np.asarray(<Reset[:1]>&_reset).dtype,
+    "draw": np.asarray(<Draw[:1]>&_draw).dtype,
+    "write": np.asarray(<Write[:1]>&_write).dtype,
+    "lift": np.asarray(<Lift[:1]>&_lift).dtype,
+    "push": np.asarray(<Push[:1]>&_push).dtype,
     "episode": np.asarray(<Episode[:1]>&_episode).dtype,
 }
 
@@ -43,6 +51,7 @@ KINDS = {
                "stages": REWARD_STAGES, "success": REWARD_SUCCESS},
     "reset": {"joints": RESET_JOINTS, "pose": RESET_POSE, "goal": RESET_GOAL,
               "choice": RESET_CHOICE},
+    "write": {"scale": WRITE_SCALE, "add": WRITE_ADD, "rotate": WRITE_ROTATE},
     "refresh": {"kinematics": REFRESH_KINEMATICS, "contacts": REFRESH_CONTACTS,
                 "velocities": REFRESH_VELOCITIES},
     "autoreset": {"same_step": AUTORESET_SAME_STEP, "next_step": AUTORESET_NEXT_STEP,
@@ -59,3 +68,19 @@ def philox_block(counter, key):
         x[i] = counter[i]
     philox(x, key[0], key[1])
     return x[0], x[1], x[2], x[3]
+
+
+def apply_writes(writes, memory, fields):
+    """Apply draws to the fields of a model that is not a simulation's, as one to draw with.
+
+    Args:
+      writes: (n,) rows of the table `write`.
+      memory: (nmemory,) float64 of the simulation.
+      fields: the model's arrays, in the order that `writes` counts them; they are changed.
+    """
+    cdef const Write[::1] rows = writes
+    cdef const double[::1] values = memory
+    cdef Py_ssize_t i
+    addresses = [array.ctypes.data for array in fields]
+    for i in range(rows.shape[0]):
+        write_number(&rows[i], &values[0], <void*><uintptr_t>addresses[rows[i].field])

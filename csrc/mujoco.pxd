@@ -47,6 +47,7 @@ cdef extern from "mujoco/mujoco.h" nogil:
         double* qacc_warmstart
         double* actuator_force
         double* sensordata
+        double* xfrc_applied
         double* mocap_pos
         double* mocap_quat
         double* xpos
@@ -57,6 +58,9 @@ cdef extern from "mujoco/mujoco.h" nogil:
         double* site_xpos
         double* site_xmat
         mjContact* contact
+
+    void mju_axisAngle2Quat(mjtNum* res, const mjtNum* axis, mjtNum angle)
+    void mju_mulQuat(mjtNum* res, const mjtNum* quat1, const mjtNum* quat2)
 
     int mjSTATE_INTEGRATION
     int mjOBJ_XBODY
@@ -113,5 +117,8 @@ cdef extern from "mujoco/mjbatch.h" nogil:
     const int* mjb_status(const mjBatch* b)
     const char* mjb_error(const mjBatch* b, int sim)
     void mjb_getData(mjBatch* b, int sim, mjData* d)
+    void* mjb_expand(mjBatch* b, const char* name, int* size, int* elemsize)
+    int mjb_setConst(mjBatch* b, const int* ids, int nid)
+    void mjb_getModel(mjBatch* b, int sim, mjModel* m)
     const mjModel* mjb_model(const mjBatch* b)
     int mjb_nthread(const mjBatch* b)

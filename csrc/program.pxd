@@ -74,6 +74,11 @@ cdef enum:  # Reset.kind
     RESET_GOAL
     RESET_CHOICE
 
+cdef enum:  # Write.kind
+    WRITE_SCALE
+    WRITE_ADD
+    WRITE_ROTATE
+
 cdef enum:  # Program.autoreset
     AUTORESET_SAME_STEP
     AUTORESET_NEXT_STEP
@@ -163,6 +168,37 @@ ctypedef struct Reset:
     double separation              # least horizontal distance from earlier positions, m
     Region region
 
+ctypedef struct Draw:              # a number drawn at reset, before the reset terms
+    int value                      # memory offset
+    int log                        # 1: low and high are logarithms
+    double low, high
+
+ctypedef struct Write:             # a number of a model that a drawn one changes, in their order
+    int kind
+    int field                      # of the table of fields
+    int element                    # of the field; first of four (ROTATE)
+    int value                      # memory offset; first of three, a rotation vector (ROTATE)
+    int power                      # of the factor (SCALE)
+    int single                     # 1: the field is float32
+
+ctypedef struct Lift:              # a free body whose size is drawn keeps standing on the ground
+    int address                    # qpos address
+    int value                      # memory offset of the factor
+    double height                  # of its origin over its lowest point (m)
+
+ctypedef struct Push:
+    int body
+    int pad
+    double probability             # in a step
+    double low, high               # N
+
+ctypedef struct ModelField:        # a field of mjModel with values of its own in every simulation
+    double* rows                   # (nsim, size), the batch's
+    const double* nominal          # (size,)
+    size_t offset                  # in mjModel, of the array or of the pointer to it
+    int size
+    int inside                     # 1: of the array
+
 ctypedef struct Episode:           # what a simulation carries beside its MuJoCo state
     uint64_t seed
     uint64_t counter               # blocks drawn from the generator
@@ -218,7 +254,18 @@ ctypedef struct Program:
     void* rewards                  # (nsim,)
     uint8_t* terminals             # (nsim,)
     uint8_t* truncations           # (nsim,)
-    int* failed                    # (nsim,) room for the ids of simulations that raised an error
+    int* failed                    # (nsim,) room for ids of simulations
+    int ndraw, nwrite, nlift, npush, nfield
+    int derive                     # 1: mj_setConst after the draws of a reset
+    int moved                      # 1: what mj_kinematics reads is drawn, so `seen` does not do
+    int delay                      # memory offset of the steps, the actions so far and the ring of
+                                   # the last delay_size; -1: actions act at once
+    int delay_low, delay_size      # steps drawn: delay_low .. delay_size - 1
+    const Draw* draw
+    const Write* write
+    const Lift* lift
+    const Push* push
+    ModelField* field              # (nfield,)
 
 # what bench.pyx needs of a Core, handed over in a PyCapsule
 ctypedef struct Engine:

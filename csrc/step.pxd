@@ -5,6 +5,7 @@ from action cimport apply_action, hold_targets, real
 from mujoco cimport *
 from observe cimport observe
 from program cimport *
+from randomize cimport delayed, lift_bodies, randomize, randomize_push
 from reset cimport reset_terms
 from reward cimport begin_progress, reward
 from signal cimport clear_latches, hold, read_signals, signal_contact_force
@@ -58,20 +59,42 @@ cdef inline bint advance(const Program* p, const mjModel* m, mjData* d) noexcept
 
 cdef inline void refresh(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
     """Bring the derived fields that the terms read up to the new state."""
+    cdef mjModel seen
     if p.refresh & REFRESH_KINEMATICS:
-        mj_kinematics(p.seen, d)
+        if p.moved:
+            seen = m[0]
+            seen.nbody, seen.ngeom, seen.nsite = p.nbody, p.ngeom, p.nsite
+            mj_kinematics(&seen, d)
+        else:
+            mj_kinematics(p.seen, d)
     if p.refresh & REFRESH_CONTACTS:
         mj_collision(m, d)
     if p.refresh & REFRESH_VELOCITIES:
         mj_comPos(m, d)
         mj_comVel(m, d)
 
-cdef inline void begin_episode(const Program* p, const mjModel* m, mjData* d, Episode* e,
+cdef inline void act(const Program* p, const real* action, Episode* e, double* memory,
+                     mjData* d) noexcept nogil:
+    """The action, and what else is done to the simulation in this step."""
+    cdef const double* late
+    cdef int i
+    if p.delay < 0:
+        apply_action(p, action, d)
+    else:
+        late = delayed(p, action, memory)
+        if late != NULL:
+            apply_action(p, late, d)
+    for i in range(p.npush):
+        randomize_push(&p.push[i], e, d)
+
+cdef inline void begin_episode(const Program* p, const mjModel* m, mjData* d, int sim, Episode* e,
                                double* memory, real* row) noexcept nogil:
     cdef double values[MAX_SIGNALS]
     cdef int i
     mj_setState(m, d, p.init, mjSTATE_INTEGRATION)
+    randomize(p, m, sim, e, memory)
     reset_terms(p, e, d, memory)
+    lift_bodies(p, d, memory)
     hold_targets(p, d)
     memset(d.actuator_force, 0, <size_t>m.nu * sizeof(double))
     if m.nsensor:
@@ -112,14 +135,14 @@ cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, 
     cdef bint failed = p.settling
 
     if e.done and p.autoreset == AUTORESET_NEXT_STEP:
-        begin_episode(p, m, d, e, memory, row)
+        begin_episode(p, m, d, sim, e, memory, row)
         step_reward[0] = 0
         p.terminals[sim] = 0
         p.truncations[sim] = 0
         return
 
     if not failed:
-        apply_action(p, actions + <size_t>sim * p.naction, d)
+        act(p, actions + <size_t>sim * p.naction, e, memory, d)
         failed = not advance(p, m, d)
     e.steps += 1
     if failed:
@@ -154,7 +177,7 @@ cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, 
         if not failed:
             observe(p, e, d, memory, values, final_row)
         if p.autoreset == AUTORESET_SAME_STEP:
-            begin_episode(p, m, d, e, memory, row)
+            begin_episode(p, m, d, sim, e, memory, row)
         else:
             memcpy(row, final_row, <size_t>p.nobs * sizeof(real))
     else:
@@ -162,7 +185,7 @@ cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, 
 
 cdef inline void reset_simulation(const Program* p, const mjModel* m, mjData* d, int sim,
                                   real* observations) noexcept nogil:
-    begin_episode(p, m, d, p.episode + sim, p.memory + <size_t>sim * p.nmemory,
+    begin_episode(p, m, d, sim, p.episode + sim, p.memory + <size_t>sim * p.nmemory,
                   observations + <size_t>sim * p.nobs)
     (<real*>p.rewards)[sim] = 0
     p.terminals[sim] = 0
@@ -175,6 +198,8 @@ cdef inline void evaluate_simulation(const Program* p, const mjModel* m, mjData*
     cdef double* memory = p.memory + <size_t>sim * p.nmemory
     cdef double values[MAX_SIGNALS]
     cdef bint success
+    if p.delay >= 0:
+        memory[p.delay + 1] = 0
     mj_forward(m, d)
     signal_contact_force(p, m, d, values)
     clear_latches(p, memory)

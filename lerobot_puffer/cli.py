@@ -100,6 +100,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     evaluate.add_argument("--episodes", type=int, default=100)
     evaluate.add_argument("--num-envs", type=int, default=128)
     evaluate.add_argument("--seed", type=int, default=1_000_000)
+    evaluate.add_argument("--randomize", metavar="PRESET",
+                          help="play episodes that differ from the nominal task")
     evaluate.add_argument("--video", metavar="FILE", help="write an MP4 of a few episodes")
     evaluate.add_argument("--video-episodes", type=int, default=4)
     evaluate.add_argument("--camera", help="the task's own by default")
@@ -166,7 +168,10 @@ def _train(args: argparse.Namespace) -> int:
 def _eval(args: argparse.Namespace) -> int:
     source, task, actor = (_expert if args.policy == "expert" else _checkpoint)(args)
     from lerobot_puffer.evaluate import evaluate
+    from lerobot_puffer.tasks import make_task
 
+    if args.randomize:
+        task = make_task(task, randomize=args.randomize)
     result = evaluate(task, actor, args.episodes, args.seed, args.num_envs)
     print(f"{source}\n{result}")
     if args.video:

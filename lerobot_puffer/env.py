@@ -6,6 +6,7 @@ spaces and log. `gym.py` is the other way in.
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import warnings
@@ -36,7 +37,7 @@ from lerobot_puffer._core import Core
 from lerobot_puffer.arguments import check_count, default_threads, usable_cpus
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.log import means
-from lerobot_puffer.tasks import make_task
+from lerobot_puffer.tasks import Randomize, make_task
 from lerobot_puffer.terms import Task
 
 
@@ -53,6 +54,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
       assets: "native", or "reference" for the scene of the reference package.
       goal: fixes what the task draws, as `{"target_pos": (x, y, z), "object_index": k}`.
       options: of the registered task, as `{"mode": "delta"}`; an unknown one lists them.
+      randomize: terms that differ from the nominal task, or a preset, as `make_task` takes them.
       log_interval: steps between two infos.
       truncation_as_terminal: a time limit sets `terminals` too. PuffeRL 3.0 looks at `terminals`
         only, so its training configurations set it.
@@ -66,6 +68,8 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         the first one of the next episode.
       model: the mujoco.MjModel. substeps: mj_step calls a step.
       layout: names, slices, units and ranges of the observation's parts.
+      randomized: what differs from the nominal task, with ranges, units and where the numbers drawn
+        lie in `core.memory`.
 
     Raises:
       ValueError: a number is out of range, a name is unknown, a buffer does not fit.
@@ -82,11 +86,12 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         assets: str = "native",
         goal: dict[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        randomize: Randomize = None,
         log_interval: int = 128,
         truncation_as_terminal: bool = False,
         persistent: bool = False,
     ) -> None:
-        compiled = compile_task(make_task(task, assets, goal, options))
+        compiled = compile_task(make_task(task, assets, goal, options, randomize))
         num_envs = check_count("num_envs", num_envs, 1)
         if num_threads is None:
             num_threads = default_threads()
@@ -96,6 +101,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         self.model: mujoco.MjModel = compiled.model
         self.substeps = compiled.task.substeps
         self.layout = compiled.layout
+        self.randomized = compiled.randomized
         self.log_interval = check_count("log_interval", log_interval, 1)
         low, high = compiled.bounds()
         self.single_observation_space = gymnasium.spaces.Box(
@@ -180,9 +186,13 @@ class LeRobotPuffer(pufferlib.PufferEnv):
 
     def data(self, index: int = 0) -> mujoco.MjData:
         """A copy of one simulation's MuJoCo state, with its derived fields, e.g. to render it."""
-        data = mujoco.MjData(self.model)
+        model = self.model
+        if self.randomized:
+            model = copy.copy(model)
+            self.core.write_model(index, model)
+        data = mujoco.MjData(model)
         self.core.data(index, data)
-        mujoco.mj_forward(self.model, data)
+        mujoco.mj_forward(model, data)
         return data
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ has the vector environment, `env.py` the PufferLib one, `rendering.py` the drawi
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from lerobot_puffer.gym_pixels import ObsType, View
 from lerobot_puffer.gym_vector import LeRobotVectorEnv
 from lerobot_puffer.names import close
 from lerobot_puffer.rendering import Camera
+from lerobot_puffer.tasks import Randomize
 from lerobot_puffer.terms import Delta, Task
 from lerobot_puffer.window import Window
 
@@ -73,6 +75,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
       cameras: names of those that observations are drawn from, once a step and no other; None
         for the task's own.
       observation_width, observation_height: size of the pictures in observations, pixels.
+      randomize: terms that differ from the nominal task, or a preset, as `make_task` takes them.
       render_mode: "rgb_array", "human" (the viewer, in real time) or None.
       width, height: size of the picture that `render` returns, pixels.
       camera: the one that `render` draws from: name or id, -1 for the free one; None for the
@@ -84,6 +87,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
       model: the mujoco.MjModel that is stepped, which may lack what is there to be looked at.
       substeps: mj_step calls a step.
       layout: names, slices, units and ranges of the observation's parts.
+      randomized: what differs from the nominal task, with ranges and units.
 
     Raises:
       ValueError: a name is unknown or a number is out of range.
@@ -103,6 +107,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         cameras: Sequence[str] | None = None,
         observation_width: int = 640,
         observation_height: int = 480,
+        randomize: Randomize = None,
         render_mode: str | None = None,
         width: int = 640,
         height: int = 480,
@@ -112,13 +117,15 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         if render_mode is not None and render_mode not in modes:
             raise ValueError(f"render_mode must be one of {modes} or None, got {render_mode!r}")
         view = View(obs_type, cameras, observation_width, observation_height)
-        self._batch = batch = Batch(task, assets, goal, options, view, 1, 1, "disabled")
+        self._batch = batch = Batch(task, assets, goal, options, randomize, view, 1, 1,
+                                    "disabled")
         self.task, self.task_description = batch.compiled.task.name, batch.compiled.task.description
         self._core = batch.core
         self.observation_space, self.action_space = batch.observation_space, batch.action_space
         self.model: mujoco.MjModel = batch.compiled.model
         self.substeps = batch.compiled.task.substeps
         self.layout = batch.compiled.layout
+        self.randomized = batch.compiled.randomized
         self.metadata = {**self.metadata, "render_fps": batch.render_fps}
         self.render_mode = render_mode
         self._camera = Camera(batch.compiled, width, height, camera)
@@ -210,8 +217,11 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
     def sim_state(self) -> MujocoState:
         """The current state, with the poses that follow from it."""
         self._need_reset("sim_state")
-        data = self._current()
-        mujoco.mj_kinematics(self.model, data)
+        data, model = self._current(), self.model
+        if self.randomized:
+            model = copy.copy(model)
+            self._core.write_model(0, model)
+        mujoco.mj_kinematics(model, data)
         compiled, memory = self._batch.compiled, self._core.memory[0]
         drawn: dict[str, Any] = {
             name: memory[at:at + 3].copy() for name, at in compiled.goals.items()}
@@ -347,7 +357,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
             return None
         if self._batch.pictures is not None and self._shown is not None:
             return self._batch.pictures.latest[str(self._shown)].copy()
-        return self._camera.render(self._core.state[0])
+        return self._camera.render(self._core.state[0], self._core.memory[0])
 
     def render_to_window(self) -> bool:
         """Open MuJoCo's viewer, or show the current state in the one that is open.

@@ -17,7 +17,7 @@ import numpy as np
 from lerobot_puffer._core import Core
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.gym_pixels import Pictures, View
-from lerobot_puffer.tasks import make_task
+from lerobot_puffer.tasks import Randomize, make_task
 from lerobot_puffer.terms import Task
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -33,7 +33,7 @@ class Batch:
 
     Args:
       task: name of a registered task, or a `Task`.
-      assets, goal, options: of registered tasks, as `make_task` takes them.
+      assets, goal, options, randomize: as `make_task` takes them.
       view: what an observation shows.
       num_envs, num_threads, autoreset: as `Core` takes them.
       episode_length: steps to the time limit in place of the task's own, None to keep that.
@@ -50,10 +50,10 @@ class Batch:
 
     def __init__(
         self, task: str | Task, assets: str, goal: dict[str, Any] | None,
-        options: Mapping[str, Any] | None, view: View, num_envs: int, num_threads: int,
-        autoreset: Autoreset, episode_length: int | None = None,
+        options: Mapping[str, Any] | None, randomize: Randomize, view: View, num_envs: int,
+        num_threads: int, autoreset: Autoreset, episode_length: int | None = None,
     ) -> None:
-        task = view.extend(make_task(task, assets, goal, options))
+        task = view.extend(make_task(task, assets, goal, options, randomize))
         if episode_length is not None:
             task = replace(task, episode_length=episode_length)
         self.compiled = compile_task(task)

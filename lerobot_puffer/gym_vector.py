@@ -22,6 +22,7 @@ from lerobot_puffer.gym_batch import Autoreset, Batch, Observation
 from lerobot_puffer.gym_pixels import ObsType, View
 from lerobot_puffer.names import close
 from lerobot_puffer.rendering import Camera
+from lerobot_puffer.tasks import Randomize
 from lerobot_puffer.terms import Task
 
 # gymnasium before 1.0: its vector environments are environments and name the last observation so
@@ -50,6 +51,7 @@ class LeRobotVectorEnv(VectorEnv):
       options: of the registered task, as `{"mode": "delta"}`; an unknown one lists them.
       obs_type, cameras, observation_width, observation_height: as of `LeRobotEnv`; pictures are
         (num_envs, height, width, 3), drawn one after the other.
+      randomize: terms that differ from the nominal task, or a preset, as `make_task` takes them.
       max_episode_steps: time limit in place of the task's own; None keeps that.
       copy: whether what `reset` and `step` return is the caller's to keep. Otherwise it is views
         of the buffers, which the next call overwrites; pictures are always the caller's.
@@ -62,6 +64,7 @@ class LeRobotVectorEnv(VectorEnv):
       model: the mujoco.MjModel that is stepped, which may lack what is there to be looked at.
       substeps: mj_step calls a step.
       layout: names, slices, units and ranges of the observation's parts.
+      randomized: what differs from the nominal task, with ranges and units.
 
     Raises:
       ValueError: a name is unknown or a number is out of range.
@@ -84,6 +87,7 @@ class LeRobotVectorEnv(VectorEnv):
         cameras: Sequence[str] | None = None,
         observation_width: int = 640,
         observation_height: int = 480,
+        randomize: Randomize = None,
         max_episode_steps: int | None = None,
         copy: bool = True,
         render_mode: str | None = None,
@@ -106,7 +110,7 @@ class LeRobotVectorEnv(VectorEnv):
         # a last picture needs the last state, so the core may not reset it away
         self._resets = self._mode == "same_step" and view.obs_type != "state"
         self._batch = batch = Batch(
-            task, assets, goal, options, view, num_envs, num_threads,
+            task, assets, goal, options, randomize, view, num_envs, num_threads,
             "disabled" if self._resets else self._mode, max_episode_steps)
         self.model: mujoco.MjModel = batch.compiled.model
         self._camera = Camera(batch.compiled, width, height, camera)
@@ -123,6 +127,7 @@ class LeRobotVectorEnv(VectorEnv):
         self.render_mode = render_mode
         self.substeps = batch.compiled.task.substeps
         self.layout = batch.compiled.layout
+        self.randomized = batch.compiled.randomized
         self._copy = copy
         self._started = False
         self._pending: np.ndarray | None = None
@@ -276,7 +281,9 @@ class LeRobotVectorEnv(VectorEnv):
             return None
         if not self._started:
             raise ResetNeeded("call reset() before render()")
-        return tuple(self._camera.render(state) for state in self._batch.core.state)
+        core = self._batch.core
+        return tuple(self._camera.render(*rows)
+                     for rows in zip(core.state, core.memory, strict=True))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the simulations and the pictures' context; `close` calls it once."""

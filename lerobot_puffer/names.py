@@ -18,6 +18,7 @@ _KINDS = {
     "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
     "sensor": (mujoco.mjtObj.mjOBJ_SENSOR, "nsensor"),
     "camera": (mujoco.mjtObj.mjOBJ_CAMERA, "ncam"),
+    "light": (mujoco.mjtObj.mjOBJ_LIGHT, "nlight"),
 }
 
 

@@ -70,8 +70,12 @@ class Camera:
         self._drawing: tuple[mujoco.Renderer, mujoco.MjData] | None = None
         self._at_exit = partial(_close, weakref.ref(self))
 
-    def render(self, state: np.ndarray) -> np.ndarray:
-        """A picture of a state, (nstate,) float64 in mj_getState order.
+    def render(self, state: np.ndarray, memory: np.ndarray) -> np.ndarray:
+        """A picture of a simulation.
+
+        Args:
+          state: (nstate,) float64 in mj_getState order.
+          memory: (nmemory,) float64, the core's, which holds what the episode drew.
 
         Returns:
           (height, width, 3) uint8, a new array.
@@ -84,6 +88,7 @@ class Camera:
             # osmesa cannot be freed while the interpreter goes down
             atexit.register(self._at_exit)
         renderer, data = self._drawing
+        self.compiled.apply_draws(renderer.model, memory)
         mujoco.mj_setState(renderer.model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         mujoco.mj_forward(renderer.model, data)
         renderer.update_scene(data, self.camera)

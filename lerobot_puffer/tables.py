@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import mujoco
 import numpy as np
 
-from lerobot_puffer._core import DTYPES
+from lerobot_puffer._core import DTYPES, apply_writes
 from lerobot_puffer.terms import Task
 
 
@@ -36,6 +37,34 @@ class Entry:
     @property
     def slice(self) -> slice:
         """Where it lies in the row."""
+        return slice(self.start, self.start + self.size)
+
+
+@dataclass(frozen=True)
+class Randomized:
+    """One thing that differs from the nominal task.
+
+    Attributes:
+      name: quantity of a `RandomField`, else "delay", "push" or "noise".
+      of: parts of the model, or the observation term.
+      how: "scale" (a factor), "log scale", "add", "steps", "force" or "standard deviation".
+      low, high: range.
+      unit: of the range.
+      start, size: where the numbers drawn lie in the core's memory; size 0: drawn at every step.
+    """
+
+    name: str
+    of: tuple[str, ...]
+    how: str
+    low: float
+    high: float
+    unit: str
+    start: int = 0
+    size: int = 0
+
+    @property
+    def slice(self) -> slice:
+        """Where the numbers drawn lie in the core's memory."""
         return slice(self.start, self.start + self.size)
 
 
@@ -68,6 +97,31 @@ class Tables:
     success: tuple[int, int]
     failure: tuple[int, int]
     term_log: int
+    draw: np.ndarray
+    write: np.ndarray
+    lift: np.ndarray
+    push: np.ndarray
+    fields: tuple[str, ...]
+    nominal: tuple[np.ndarray, ...]
+    neutral: tuple[np.ndarray, np.ndarray]
+    derive: bool
+    moved: bool
+    delay: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Writes:
+    """What a simulation's draws change in a model.
+
+    Attributes:
+      table: rows of `Write`.
+      fields: names of the model's fields, in the order that the rows count them.
+      nominal: their values without draws, flat.
+    """
+
+    table: np.ndarray
+    fields: tuple[str, ...]
+    nominal: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -81,6 +135,9 @@ class CompiledTask:
       layout: parts of the observation row, in order.
       goals: name -> offset of the goals (3 numbers) in the core's memory.
       choices: name -> (offset in the core's memory, count).
+      randomized: what differs from the nominal task.
+      drawing: makes the table `write` of `visual_model`, with the names and nominal values of the
+        fields that it counts.
     """
 
     task: Task
@@ -89,11 +146,32 @@ class CompiledTask:
     layout: tuple[Entry, ...]
     goals: dict[str, int]
     choices: dict[str, tuple[int, int]]
+    randomized: tuple[Randomized, ...]
+    drawing: Callable[[mujoco.MjModel], Writes]
 
     @cached_property
     def visual_model(self) -> mujoco.MjModel:
         """The model to draw: as `model`, with the geoms that collide with nothing."""
         return self.task.scene.compile()
+
+    @cached_property
+    def _visual_writes(self) -> Writes:
+        return self.drawing(self.visual_model)
+
+    def apply_draws(self, model: mujoco.MjModel, memory: np.ndarray) -> None:
+        """Make a model look as one simulation's: sizes, cameras, lights, colours, joint offsets.
+
+        Args:
+          model: `visual_model` or a copy of it; what an earlier call changed is undone.
+          memory: the simulation's row of the core's memory, (nmemory,) float64.
+        """
+        if not self.randomized:
+            return
+        writes = self._visual_writes
+        fields = [getattr(model, name).reshape(-1) for name in writes.fields]
+        for field, nominal in zip(fields, writes.nominal, strict=True):
+            field[:] = nominal
+        apply_writes(writes.table, memory, fields)
 
     @property
     def control_timestep(self) -> float:

@@ -121,7 +121,12 @@ class _Run:
         self.config["seed"] += _SEEDS_APART * processes.rank
         env = section(options, "env")
         self.origin = {name: env[name] for name in ("assets", "goal", "options")}
-        self.task = make_task(task, **self.origin)
+        randomize = env.pop("randomize")
+        if not isinstance(randomize, (str, bool, type(None))):
+            # the checkpoint stores the options
+            raise ValueError("env.randomize must be a preset's name, True or False, got "
+                             f"{randomize!r}; give terms to the Task's own `randomize`")
+        self.task = make_task(task, **self.origin, randomize=randomize)
         # a Task carries its own assets, goal and options
         self.env = {key: value for key, value in env.items() if key not in self.origin}
         self.env["task"] = self.task

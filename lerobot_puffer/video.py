@@ -50,7 +50,8 @@ def film(
         limit = env.compiled.tables.episode_length or ENDLESS
         actor = make_actor(1)
         observations, _ = env.reset(seed)
-        picture = view.render(env.core.state[0])  # before a file is made: drawing may fail
+        # before a file is made: drawing may fail
+        picture = view.render(env.core.state[0], env.core.memory[0])
         path.parent.mkdir(parents=True, exist_ok=True)
         frames = 0
         writer: Any = imageio.get_writer(path, fps=1 / (step * stride), codec="libx264",
@@ -59,7 +60,7 @@ def film(
             for _ in range(episodes):
                 for number in range(limit):
                     if number % stride == 0:
-                        picture = view.render(env.core.state[0])
+                        picture = view.render(env.core.state[0], env.core.memory[0])
                         writer.append_data(picture)
                         frames += 1
                     observations, _, terminals, truncations, _ = env.step(actor(observations))

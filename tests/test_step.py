@@ -59,9 +59,9 @@ def control(compiled, data, action):
     )
 
 
-def loop(compiled, state, actions):
+def loop(compiled, state, actions, model=None):
     """States after each step of a plain loop over one MjData, from `state`."""
-    model = compiled.model
+    model = model or compiled.model
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, state, STATE)
     for action in actions:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 import mujoco
 import numpy as np
@@ -15,9 +17,12 @@ from lerobot_puffer import terms as t
 from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile.actions import ActionCompiler
 from lerobot_puffer.compile.observations import ObservationCompiler
+from lerobot_puffer.compile.randomization import RandomizationCompiler
 from lerobot_puffer.compile.resets import ResetCompiler
 from lerobot_puffer.compile.signals import SignalCompiler
 from lerobot_puffer.tables import CompiledTask, Tables, rows
+
+_T = TypeVar("_T")
 
 
 class TaskError(ValueError):
@@ -53,9 +58,17 @@ class _Compiler:
             resets += self._within(type(reset).__name__, reset_compiler.rows, reset)
         signals = self._within("signals", self.signals.collect, _signals(task))
         actions = self._within("action", ActionCompiler(model, task.action).rows)
+        naction = 1 + max(row["source"] for row in actions)
+        randomization = RandomizationCompiler(model, task.scene, self.signals)
+        for change in task.randomize:
+            self._within(f"randomize {type(change).__name__}", randomization.rows, change, naction)
+        writes = randomization.writes(model)
+        noises = [change for change in task.randomize if isinstance(change, t.ObservationNoise)]
+        noisy = self._within("randomize ObservationNoise", randomization.noisy, task.observations,
+                             noises)
         observation = ObservationCompiler(model, self.signals, actions, task.episode_length)
         observations: list[dict] = []
-        for term in task.observations:
+        for term in noisy:
             observations += self._within(f"observation {term.name!r}", observation.rows, term)
         rewards: list[dict] = []
         for reward in task.rewards:
@@ -71,7 +84,7 @@ class _Compiler:
             reset=rows("reset", resets),
             ids=np.array(self.signals.ids, np.int32),
             geom_sets=self.signals.geom_sets, init=_initial(model),
-            nobs=observation.size, naction=1 + max(row["source"] for row in actions),
+            nobs=observation.size, naction=naction,
             nmemory=self.signals.nmemory, substeps=task.substeps,
             refresh=self.signals.refresh, stages=self._stages(observations),
             seen=self.signals.highest(), episode_length=task.episode_length,
@@ -80,9 +93,16 @@ class _Compiler:
             nlast_signal=self.signals.count(s.ContactForce),
             ncontact_signal=self.signals.count(s.Contact),
             success=success, failure=failure, term_log=term_log,
+            draw=rows("draw", randomization.draws), write=writes.table,
+            lift=rows("lift", randomization.lifts), push=rows("push", randomization.pushes),
+            fields=writes.fields, nominal=writes.nominal, neutral=randomization.neutral(),
+            derive=randomization.derive, moved=randomization.moved(writes),
+            delay=randomization.delay,
         )
-        return CompiledTask(task, model, tables, tuple(observation.layout), self.signals.goals,
-                            self.signals.choices)
+        return CompiledTask(
+            task, model, tables, tuple(observation.layout), self.signals.goals,
+            self.signals.choices, tuple(randomization.noted(noises, observation.layout)),
+            partial(randomization.writes, drawing=True))
 
     # ------------------------------------------------------------ names and numbers
 
@@ -103,8 +123,7 @@ class _Compiler:
     def _error(self, message: str) -> TaskError:
         return TaskError(f"task {self.task.name!r}, {self.term}: {message}")
 
-    def _within(self, term: str, function: Callable[..., list[dict]], *args: object
-                ) -> list[dict]:
+    def _within(self, term: str, function: Callable[..., _T], *args: object) -> _T:
         """Call `function` with errors that name the term."""
         self.term = term
         try:

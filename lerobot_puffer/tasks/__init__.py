@@ -7,6 +7,7 @@ takes a `Task` as well as a name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -20,7 +21,7 @@ from lerobot_puffer.tasks.pick_place import pick_place
 from lerobot_puffer.tasks.push import push
 from lerobot_puffer.tasks.reach import reach
 from lerobot_puffer.tasks.stack import stack
-from lerobot_puffer.terms import Task
+from lerobot_puffer.terms import Randomization, Task, randomizations
 
 REGISTRY: dict[str, Callable[..., Task]] = {
     "lerobot_reach": lerobot_reach,
@@ -34,13 +35,15 @@ REGISTRY: dict[str, Callable[..., Task]] = {
     "aloha_insertion": aloha_insertion,
 }
 
+Randomize = bool | str | tuple[Randomization, ...] | None
+
 # arguments that every task has
 _COMMON = ("assets", "goal")
 
 
 def make_task(
     task: str | Task, assets: str = "native", goal: dict | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None, randomize: Randomize = None,
 ) -> Task:
     """Build a registered task, or pass a Task through.
 
@@ -49,10 +52,18 @@ def make_task(
       assets: "native", or "reference" for the scene of the reference package where there is one.
       goal: fixes what the task draws, e.g. `{"target_pos": (x, y, z), "object_index": k}`.
       options: further arguments of the task's function, e.g. `{"mode": "delta"}`.
+      randomize: terms, the name of a preset, True for "mild", False for none, which take the place
+        of the task's own `randomize`; None keeps that.
 
     Raises:
       ValueError: the name is unknown, or the task has no such option.
     """
+    made = _make(task, assets, goal, options)
+    return made if randomize is None else replace(made, randomize=randomizations(randomize))
+
+
+def _make(task: str | Task, assets: str, goal: dict | None,
+          options: Mapping[str, Any] | None) -> Task:
     if isinstance(task, Task):
         if assets != "native" or goal is not None or options:
             raise ValueError("assets, goal and options are of registered tasks; change the Task "

@@ -28,6 +28,16 @@ from lerobot_puffer.terms.observations import (
     TargetError,
     TimeFraction,
 )
+from lerobot_puffer.terms.randomization import (
+    PRESETS,
+    Delay,
+    ObservationNoise,
+    Push,
+    Quantity,
+    RandomField,
+    Randomization,
+    randomizations,
+)
 from lerobot_puffer.terms.resets import (
     Box,
     RandomChoice,
@@ -57,11 +67,13 @@ from lerobot_puffer.terms.task import (
 )
 
 __all__ = [
+    "PRESETS",
     "Absolute",
     "Action",
     "AxisDirection",
     "Box",
     "Coupled",
+    "Delay",
     "Delta",
     "Field",
     "Gaussian",
@@ -71,14 +83,19 @@ __all__ = [
     "Negative",
     "Normalized",
     "Observation",
+    "ObservationNoise",
     "OneHot",
     "Part",
     "Position",
+    "Push",
+    "Quantity",
     "Ramp",
     "RandomChoice",
+    "RandomField",
     "RandomGoal",
     "RandomJoints",
     "RandomPose",
+    "Randomization",
     "Region",
     "Reset",
     "Reward",
@@ -95,4 +112,5 @@ __all__ = [
     "Task",
     "TimeFraction",
     "Tolerance",
+    "randomizations",
 ]

@@ -10,6 +10,7 @@ import mujoco
 from lerobot_puffer.signals import Condition
 from lerobot_puffer.terms.actions import Action
 from lerobot_puffer.terms.observations import Observation
+from lerobot_puffer.terms.randomization import Randomization
 from lerobot_puffer.terms.resets import Reset
 from lerobot_puffer.terms.rewards import Reward
 
@@ -51,6 +52,7 @@ class Task:
       episode_length: steps to the time limit, 0 for none.
       success: when the episode succeeds; None where the task has no success.
       failure: the episode ends when all these hold; () for never.
+      randomize: what differs from the nominal task, drawn before `resets`; () for nothing.
       render_camera: the camera that pictures are taken from; None: the free camera.
       agent_pos: the robot's own state, for observations of pictures: the name of one of
         `observations`, or a term that only they have.
@@ -67,6 +69,7 @@ class Task:
     episode_length: int = 0
     success: Success | None = None
     failure: tuple[Condition, ...] = ()
+    randomize: tuple[Randomization, ...] = ()
     render_camera: str | None = None
     agent_pos: str | Observation = "qpos"
     description: str = ""
