@@ -258,9 +258,8 @@ ctypedef struct Program:
     int ndraw, nwrite, nlift, npush, nfield
     int derive                     # 1: mj_setConst after the draws of a reset
     int moved                      # 1: what mj_kinematics reads is drawn, so `seen` does not do
-    int delay                      # memory offset of the steps, the actions so far and the ring of
-                                   # the last delay_size; -1: actions act at once
-    int delay_low, delay_size      # steps drawn: delay_low .. delay_size - 1
+    int delay                      # memory offset: steps, actions so far, ring of them; -1: none
+    int delay_low, delay_size      # steps drawn: low .. size - 1; actions in the ring
     const Draw* draw
     const Write* write
     const Lift* lift
