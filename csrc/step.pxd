@@ -59,12 +59,16 @@ cdef inline bint advance(const Program* p, const mjModel* m, mjData* d) noexcept
 
 cdef inline void refresh(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
     """Bring the derived fields that the terms read up to the new state."""
-    cdef mjModel seen
+    cdef mjModel* own
+    cdef mjtSize nbody, ngeom, nsite
     if p.refresh & REFRESH_KINEMATICS:
         if p.moved:
-            seen = m[0]
-            seen.nbody, seen.ngeom, seen.nsite = p.nbody, p.ngeom, p.nsite
-            mj_kinematics(&seen, d)
+            # a batch with fields of each simulation's own has a model of each thread's own
+            own = <mjModel*>m
+            nbody, ngeom, nsite = m.nbody, m.ngeom, m.nsite
+            own.nbody, own.ngeom, own.nsite = p.nbody, p.ngeom, p.nsite
+            mj_kinematics(m, d)
+            own.nbody, own.ngeom, own.nsite = nbody, ngeom, nsite
         else:
             mj_kinematics(p.seen, d)
     if p.refresh & REFRESH_CONTACTS:

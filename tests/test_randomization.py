@@ -9,14 +9,11 @@ import pytest
 from harness import STATE, Simulations, Text, toy
 from test_step import loop
 
-from lerobot_puffer.compile import TaskError, compile_task
+from lerobot_puffer.compile import compile_task
 from lerobot_puffer.signals import Body, Contact, Site
-from lerobot_puffer.tasks import REGISTRY, make_task
 from lerobot_puffer.terms import (
-    PRESETS,
     Box,
     Delay,
-    Delta,
     Field,
     ObservationNoise,
     Position,
@@ -243,78 +240,6 @@ def test_log_and_together_are_what_they_say():
     assert np.array_equal(model.actuator_gainprm[:, 0], 20 * np.full(2, drawn(one, "kp")[0]))
 
 
-@pytest.mark.parametrize("action", [Delta(step=0.2, leash=0.3), None])
-def test_a_delayed_action_acts_that_many_steps_late(action):
-    changes = {"action": action} if action else {}
-    sims = Simulations(randomized(Delay((0, 3)), **changes), 24, 2)
-    late = sims.core.memory[:, sims.compiled.randomized[0].start].astype(int)
-    assert set(late) == {0, 1, 2, 3}
-    rng = np.random.default_rng(0)
-    actions = rng.uniform(-1, 1, (30, 24, 2))
-    start, states = sims.core.state.copy(), []
-    for row in actions:
-        sims.step(row)
-        states.append(sims.core.state.copy())
-    for i in range(24):
-        # until the first action arrives, the controls stay
-        held, data = start[i].copy(), mujoco.MjData(sims.model)
-        mujoco.mj_setState(sims.model, data, held, STATE)
-        for step in range(late[i]):
-            for _ in range(sims.compiled.task.substeps):
-                mujoco.mj_step(sims.model, data)
-            mujoco.mj_getState(sims.model, data, held, STATE)
-            assert np.array_equal(states[step][i], held)
-        rest = loop(sims.compiled, held, actions[:30 - late[i], i])
-        for step, (row, _) in enumerate(rest):
-            assert np.array_equal(states[late[i] + step][i], row)
-
-
-def test_a_push_is_a_force_for_one_step_and_nothing_else():
-    sims = Simulations(randomized(Push("ball", 0.3, (2.0, 5.0)), Push("lower", 1.0, (0.5, 0.5))),
-                       40, 2)
-    data = mujoco.MjData(sims.model)
-    start, forces = sims.core.state.copy(), []
-    rows = mujoco.MjData(sims.model)
-    for _ in range(25):
-        before = sims.core.state.copy()
-        sims.step(0.2)
-        for i in range(40):
-            mujoco.mj_setState(sims.model, rows, sims.core.state[i], STATE)
-            forces.append(rows.xfrc_applied.copy())
-            mujoco.mj_setState(sims.model, data, before[i], STATE)
-            data.ctrl[:] = 0.2
-            data.xfrc_applied[:] = forces[-1]
-            for _ in range(sims.compiled.task.substeps):
-                mujoco.mj_step(sims.model, data)
-            out = np.empty_like(start[i])
-            mujoco.mj_getState(sims.model, data, out, STATE)
-            assert np.array_equal(sims.core.state[i], out)
-    bodies = [sims.model.body(name).id for name in ("ball", "lower")]
-    ball, lower = np.array(forces)[:, bodies].swapaxes(0, 1)
-    assert (np.delete(forces, bodies, axis=1) == 0).all() and (ball[:, 3:] == 0).all()
-    size = np.linalg.norm(ball[:, :3], axis=1)
-    pushed = size > 0
-    # 1000 draws: standard error 0.0145; five of them
-    assert abs(pushed.mean() - 0.3) < 0.073
-    assert size[pushed].min() >= 2 - 1e-12 and size[pushed].max() <= 5 + 1e-12
-    assert np.allclose(np.linalg.norm(lower[:, :3], axis=1), 0.5, atol=1e-12)
-    # directions: mean 0, standard error 0.018 a component
-    assert np.abs(lower[:, :3].mean(axis=0) / 0.5).max() < 0.092
-
-
-def test_observation_noise_is_in_the_terms_unit_and_only_there():
-    field = Field(name="qpos", field="qpos", of=JOINTS, scale=-4.0)
-    exact = Field(name="same", field="qpos", of=JOINTS, scale=-4.0)
-    task = toy(observations=(field, exact), randomize=(ObservationNoise("qpos", 0.05),))
-    sims = Simulations(task, 4000)
-    error = sims.part("qpos") - sims.part("same")
-    assert abs(error.std() - 0.2) < 0.01  # standard error 0.2 / sqrt(2 * 8000) = 0.0016
-    assert (sims.part("same") == 0).all()
-    (entry,) = sims.compiled.randomized
-    assert (entry.name, entry.of, entry.low, entry.unit) == ("noise", ("qpos",), 0.05,
-                                                              "rad or m")
-
-
 EVERYTHING = (*(term for term, _ in PHYSICAL.values()), Delay((0, 3)), Push("box", 0.2, (0.0, 3.0)),
               ObservationNoise("qpos", 0.01))
 
@@ -370,83 +295,3 @@ def test_a_forked_child_goes_on_with_the_drawn_models():
     process.join(30)
     assert process.exitcode == 0
     assert np.array_equal(theirs, play(sims, 20, first=5))
-
-
-def test_randomising_nothing_leaves_every_draw_as_it_is():
-    plain = Simulations(randomized(), 6, 2, seed=8)
-    narrow = Simulations(randomized(Delay((0, 0)), ObservationNoise("qpos", 0.0)), 6, 2, seed=8)
-    assert plain.compiled.randomized == ()
-    # the delay of one value takes a block of the generator; the states drawn after it differ
-    narrow.core.set_state(np.concatenate([
-        plain.core.get_state()[:, :narrow.core.state.shape[1]],
-        narrow.core.get_state()[:, narrow.core.state.shape[1]:]], axis=1))
-    assert np.array_equal(play(plain, 30), play(narrow, 30))
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("task", sorted(REGISTRY))
-def test_presets_run_on_every_task_and_stay_in_its_space(task, preset):
-    sims = Simulations(compile_task(make_task(task, randomize=preset)), 6, 2, double=False)
-    low, high = sims.compiled.bounds()
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        sims.step(rng.uniform(-1, 1, sims.actions.shape))
-        assert np.isfinite(sims.observations).all()
-        assert (sims.observations >= low.astype(np.float32)).all()
-        assert (sims.observations <= high.astype(np.float32)).all()
-    names = {entry.name for entry in sims.compiled.randomized}
-    assert {"mass", "friction", "kp", "joint_offset", "delay"} <= names
-    assert all(entry.unit and entry.of for entry in sims.compiled.randomized)
-
-
-def test_randomize_takes_the_place_of_the_tasks_own():
-    own = randomized(Delay((1, 2)))
-    assert make_task(own) is own
-    assert make_task(own, randomize=False).randomize == ()
-    assert make_task(own, randomize=True).randomize == PRESETS["mild"]
-    assert make_task("reach").randomize == ()
-    assert make_task("reach", randomize=(Delay((0, 1)),)).randomize == (Delay((0, 1)),)
-
-
-@pytest.mark.parametrize(
-    ("term", "message"),
-    [
-        (RandomField(quantity="weight", scale=(1.0, 2.0)), "unknown quantity 'weight'"),
-        (RandomField(quantity="mass", of=("bal",), scale=(1, 2)), "unknown body 'bal'; .*'ball'"),
-        (RandomField(quantity="mass"), "give one of scale and add, got neither"),
-        (RandomField(quantity="kp", scale=(1, 2), add=(0, 1)), "got scale and add"),
-        (RandomField(quantity="mass", add=(0.0, 1.0)), "mass takes scale, got add"),
-        (RandomField(quantity="mass", scale=(0.0, 1.0)), r"scale must be above 0, got \(0.0, 1.0"),
-        (RandomField(quantity="mass", scale=(2.0, 1.0)), r"must be \(lowest, highest\)"),
-        (RandomField(quantity="gravity", add=(-1, 1), log=True), "log is of scale"),
-        (RandomField(quantity="gravity", of=("ball",), scale=(1, 2)), "leave `of` out"),
-        (RandomField(quantity="mass", of=("box", "box"), scale=(1, 2)), "names in `of` must"),
-        (RandomField(quantity="size", of=("upper",), scale=(1, 2)), "must have no bodies on it"),
-        (RandomField(quantity="armature", scale=(1, 2)), "leave the term out"),
-        (RandomField(quantity="armature", of=("elbow",), scale=(1, 2)), "other than 0"),
-        (RandomField(quantity="joint_offset", of=("shoulders",), add=(0, 1)), "'shoulder'"),
-        (RandomField(quantity="camera_fovy", of=("front",), add=(0, 1)), "unknown camera"),
-        (Delay((2, 1)), r"steps must be whole numbers \(fewest, most\)"),
-        (Delay((0.0, 1.5)), "steps must be whole numbers"),
-        (Push("bal", 0.1, (0, 1)), "unknown body 'bal'"),
-        (Push("ball", 1.1, (0, 1)), "probability must be 0 .. 1, got 1.1"),
-        (Push("ball", 0.1, (2, 1)), "force must be"),
-        (Push("world", 0.1, (0, 1)), "must be able to move"),
-        (ObservationNoise("qpo", 0.1), "unknown observation 'qpo'; did you mean 'qpos'"),
-        (ObservationNoise("qpos", -0.1), "std must be 0 or more, got -0.1"),
-    ],
-)
-def test_a_bad_term_is_refused_with_the_rule_and_the_repair(term, message):
-    with pytest.raises(TaskError, match=f"randomize {type(term).__name__}: .*{message}"):
-        compile_task(toy(randomize=(term,)))
-
-
-def test_bad_randomize_arguments_are_refused():
-    with pytest.raises(ValueError, match="'mildly'; did you mean 'mild'"):
-        make_task("reach", randomize="mildly")
-    with pytest.raises(ValueError, match="must hold RandomField, Delay, Push or"):
-        make_task("reach", randomize=(0.1,))
-    with pytest.raises(TaskError, match="one Delay, got two"):
-        compile_task(toy(randomize=(Delay((0, 1)), Delay((1, 1)))))
-    with pytest.raises(TaskError, match="one Push, got two"):
-        compile_task(toy(randomize=(Push("ball", 0.1, (0, 1)),) * 2))
