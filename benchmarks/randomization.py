@@ -51,8 +51,8 @@ def configurations(body: str) -> dict[str, tuple[Randomization, ...]]:
     return {
         "off": (), "fields": (*fields, gravity), "mass, armature": tuple(derived),
         "joint_offset": (offset,), "delay": (delay,), "push": (push,), "noise": (noise,),
-        "all physical": physical, "all, no width": still, "and noise": (*physical, noise), "mild": PRESETS["mild"],
-        "strong": PRESETS["strong"],
+        "all physical": physical, "all, no width": still, "and noise": (*physical, noise),
+        "mild": PRESETS["mild"], "strong": PRESETS["strong"],
     }
 
 
