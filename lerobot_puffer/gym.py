@@ -199,7 +199,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
                 bool(batch.truncations[0]), self._info())
 
     def _observation(self) -> Observation:
-        return self._batch.observe(self._batch.observations[0].copy(), self._core.state[0])
+        return self._batch.observe(self._batch.observations[0].copy(), 0)
 
     def _info(self) -> dict[str, Any]:
         if not self._batch.has_success:

@@ -91,16 +91,17 @@ class Batch:
         """Frames a second of a video with one frame a step: real time, slowed down to 50."""
         return max(1, min(MAX_FPS, round(1 / self.compiled.control_timestep)))
 
-    def observe(self, rows: np.ndarray, states: np.ndarray) -> Observation:
+    def observe(self, rows: np.ndarray, of: int | slice) -> Observation:
         """Observations, of which parts of the rows are views and pictures new arrays.
 
         Args:
-          rows: (..., nobs) float64. states: (..., nstate), the MuJoCo states they belong to.
+          rows: (..., nobs) float64.
+          of: the environment or environments they belong to, whose present states are drawn.
         """
         parts = {name: rows[..., part] for name, part in self._slices}
         if self.pictures is None:
             return dict(parts)
-        pictures = self.pictures.draw(states)
+        pictures = self.pictures.draw(self.core.state[of], self.core.memory[of])
         if self.agent_pos is None:
             return dict(pictures)
         return {"agent_pos": parts[self.agent_pos], "pixels": pictures}

@@ -99,11 +99,12 @@ class Pictures:
         self.space = Dict(OrderedDict(
             (name, Box(0, 255, (view.height, view.width, 3), np.uint8)) for name in names))
 
-    def draw(self, states: np.ndarray) -> dict[str, np.ndarray]:
+    def draw(self, states: np.ndarray, memory: np.ndarray) -> dict[str, np.ndarray]:
         """A picture a camera and state.
 
         Args:
           states: (..., nstate) float64 in mj_getState order.
+          memory: (..., nmemory) float64, the core's.
 
         Returns:
           (..., height, width, 3) uint8 by camera, new arrays.
@@ -112,9 +113,11 @@ class Pictures:
           RenderError: this machine cannot draw; the message says what to install.
         """
         if states.ndim == 1:
-            self.latest = {name: camera.render(states) for name, camera in self._cameras.items()}
+            self.latest = {
+                name: camera.render(states, memory) for name, camera in self._cameras.items()}
             return {name: picture.copy() for name, picture in self.latest.items()}
-        return {name: np.stack([camera.render(state) for state in states])
+        rows = list(zip(states, memory, strict=True))
+        return {name: np.stack([camera.render(*row) for row in rows])
                 for name, camera in self._cameras.items()}
 
     def close(self) -> None:

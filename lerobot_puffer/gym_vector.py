@@ -215,7 +215,7 @@ class LeRobotVectorEnv(VectorEnv):
                 rewards.copy(), terminations.copy(), truncations.copy())
         ended = np.flatnonzero(done & (self._mode == "same_step"))
         rows = batch.final_observations[ended]
-        last = [batch.observe(row, batch.core.state[i]) for i, row in zip(ended, rows, strict=True)]
+        last = [batch.observe(row, int(i)) for i, row in zip(ended, rows, strict=True)]
         if self._resets:
             batch.core.reset(ended)
         infos = self._infos()
@@ -225,7 +225,7 @@ class LeRobotVectorEnv(VectorEnv):
 
     def _observations(self) -> Observation:
         rows = self._batch.observations
-        return self._batch.observe(rows.copy() if self._copy else rows, self._batch.core.state)
+        return self._batch.observe(rows.copy() if self._copy else rows, slice(None))
 
     def _infos(self) -> dict[str, Any]:
         if not self._batch.has_success:

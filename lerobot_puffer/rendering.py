@@ -70,12 +70,13 @@ class Camera:
         self._drawing: tuple[mujoco.Renderer, mujoco.MjData] | None = None
         self._at_exit = partial(_close, weakref.ref(self))
 
-    def render(self, state: np.ndarray, memory: np.ndarray) -> np.ndarray:
+    def render(self, state: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
         """A picture of a simulation.
 
         Args:
           state: (nstate,) float64 in mj_getState order.
-          memory: (nmemory,) float64, the core's, which holds what the episode drew.
+          memory: (nmemory,) float64, the core's, which holds what the episode drew; None for the
+            nominal look.
 
         Returns:
           (height, width, 3) uint8, a new array.

@@ -158,12 +158,13 @@ class CompiledTask:
     def _visual_writes(self) -> Writes:
         return self.drawing(self.visual_model)
 
-    def apply_draws(self, model: mujoco.MjModel, memory: np.ndarray) -> None:
+    def apply_draws(self, model: mujoco.MjModel, memory: np.ndarray | None) -> None:
         """Make a model look as one simulation's: sizes, cameras, lights, colours, joint offsets.
 
         Args:
           model: `visual_model` or a copy of it; what an earlier call changed is undone.
-          memory: the simulation's row of the core's memory, (nmemory,) float64.
+          memory: the simulation's row of the core's memory, (nmemory,) float64; None for the
+            nominal look.
         """
         if not self.randomized:
             return
@@ -171,7 +172,8 @@ class CompiledTask:
         fields = [getattr(model, name).reshape(-1) for name in writes.fields]
         for field, nominal in zip(fields, writes.nominal, strict=True):
             field[:] = nominal
-        apply_writes(writes.table, memory, fields)
+        if memory is not None:
+            apply_writes(writes.table, memory, fields)
 
     @property
     def control_timestep(self) -> float:

@@ -172,9 +172,9 @@ def test_any_task_shows_pictures_and_the_robots_own_state(task, camera, size):
 def test_each_camera_is_drawn_once_a_step_and_no_other(monkeypatch, size, drawn):
     names = []
 
-    def count(self, state, render=Camera.render):
+    def count(self, *simulation, render=Camera.render):
         names.append(self.camera)
-        return render(self, state)
+        return render(self, *simulation)
 
     monkeypatch.setattr(Camera, "render", count)
     task = episodes()

@@ -180,7 +180,12 @@ def test_pictures_show_what_was_drawn():
     camera = Camera(env._batch.compiled, 64, 48)
     assert np.abs(camera.render(env._core.state[0], memory).astype(int) - plain.render()).max() <= 1
     assert np.array_equal(env.render(), first)
+    vector = LeRobotVectorEnv(2, "reach", randomize=terms, obs_type="pixels", cameras=("near",),
+                              observation_width=64, observation_height=48)
+    seen = vector.reset(seed=1)[0]["near"]
+    assert np.array_equal(seen[0], first) and not np.array_equal(seen[0], seen[1])
     camera.close()
+    vector.close()
     env.close()
     plain.close()
 
