@@ -1,4 +1,5 @@
-"""Actions: one row of the action buffer to the actuators' controls."""
+"""Actions: one row of the action buffer to the actuators' controls and the mocap bodies."""
+from libc.math cimport sqrt
 from mujoco cimport mjData
 from program cimport *
 
@@ -22,12 +23,30 @@ cdef inline double action_delta(const Action* a, double x, const mjData* d) noex
     cdef double joint = d.qpos[a.joint]
     return clip(clip(target, joint - a.leash, joint + a.leash), a.low, a.high)
 
+cdef inline void action_pose(const Action* a, const real* x, mjData* d) noexcept nogil:
+    cdef double* pos = d.mocap_pos + 3 * a.actuator
+    cdef double* quat = d.mocap_quat + 4 * a.actuator
+    cdef double norm = 0
+    cdef int i
+    for i in range(3):
+        pos[i] = clip(x[i], a.lower[i], a.upper[i])
+    for i in range(4):
+        norm += <double>x[3 + i] * x[3 + i]
+    # of four numbers near zero no orientation can be made: it stays as it is
+    if norm > 1e-12:
+        norm = sqrt(norm)
+        for i in range(4):
+            quat[i] = x[3 + i] / norm
+
 cdef inline void apply_action(const Program* p, const real* action, mjData* d) noexcept nogil:
     cdef const Action* a
     cdef double x
     cdef int i
     for i in range(p.naction_row):
         a = &p.action[i]
+        if a.kind == ACTION_POSE:
+            action_pose(a, action + a.source, d)
+            continue
         x = action[a.source]
         if a.kind == ACTION_ABSOLUTE:
             d.ctrl[a.actuator] = action_absolute(a, x)

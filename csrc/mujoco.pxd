@@ -5,6 +5,7 @@ cdef extern from "mujoco/mujoco.h" nogil:
     int mjVERSION_HEADER
     int mjNWARNING
     double mjMAXVAL
+    int mjNEQDATA
 
     ctypedef int64_t mjtSize
     ctypedef double mjtNum
@@ -28,6 +29,8 @@ cdef extern from "mujoco/mujoco.h" nogil:
         mjtSize nsite
         mjtSize nsensor
         mjtSize nsensordata
+        int* eq_obj2id
+        double* eq_data
         mjOption opt
 
     ctypedef struct mjContact:
@@ -96,6 +99,9 @@ cdef extern from "mujoco/mujoco.h" nogil:
     void mj_collision(const mjModel* m, mjData* d)
     void mj_setState(const mjModel* m, mjData* d, const mjtNum* state, int sig)
     void mj_contactForce(const mjModel* m, const mjData* d, int id, mjtNum* result)
+    void mju_negQuat(mjtNum* res, const mjtNum* quat)
+    void mju_mulQuat(mjtNum* res, const mjtNum* quat1, const mjtNum* quat2)
+    void mju_rotVecQuat(mjtNum* res, const mjtNum* vec, const mjtNum* quat)
     void mj_objectVelocity(const mjModel* m, const mjData* d, int objtype, int objid,
                            mjtNum* res, int flg_local)
 

@@ -20,6 +20,10 @@ cdef inline const double* field(const Observation* o, const mjData* d) noexcept 
         return d.ctrl + o.first
     if o.source == FIELD_ACTUATOR_FORCE:
         return d.actuator_force + o.first
+    if o.source == FIELD_MOCAP_POS:
+        return d.mocap_pos + o.first
+    if o.source == FIELD_MOCAP_QUAT:
+        return d.mocap_quat + o.first
     return d.sensordata + o.first
 
 cdef inline void observe_field(const Observation* o, Episode* e, const mjData* d,

@@ -40,6 +40,7 @@ cdef enum:  # Action.kind
     ACTION_ABSOLUTE
     ACTION_NORMALIZED
     ACTION_DELTA
+    ACTION_POSE
 
 cdef enum:  # Observation.kind
     OBSERVE_FIELD
@@ -57,6 +58,8 @@ cdef enum:  # Observation.source of OBSERVE_FIELD
     FIELD_CTRL
     FIELD_ACTUATOR_FORCE
     FIELD_SENSORDATA
+    FIELD_MOCAP_POS
+    FIELD_MOCAP_QUAT
 
 cdef enum:  # Reward.kind
     REWARD_NEGATIVE
@@ -73,6 +76,7 @@ cdef enum:  # Reset.kind
     RESET_POSE
     RESET_GOAL
     RESET_CHOICE
+    RESET_MOCAP
 
 cdef enum:  # Write.kind
     WRITE_SCALE
@@ -116,15 +120,17 @@ ctypedef struct Level:             # a stage: a conjunction and the value it is 
     int first, count               # conditions
     double value
 
-ctypedef struct Action:            # how one actuator gets its control
+ctypedef struct Action:            # how one actuator gets its control, or a mocap body its pose
     int kind
-    int source                     # element of the action
-    int actuator
+    int source                     # element of the action; first of seven (POSE)
+    int actuator                   # mocap body (POSE)
     int joint                      # qpos address of a position actuator's joint, else -1
     double low, high               # range of the control (rad or m)
     double offset                  # control at 0 (ABSOLUTE, NORMALIZED)
     double scale                   # control a unit; largest move of the target a step (DELTA)
     double leash                   # largest |target - joint position| (DELTA)
+    double lower[3]                # range of the position (POSE), m
+    double upper[3]
 
 ctypedef struct Observation:       # `size` elements of the row, from `dest`
     int kind
@@ -161,9 +167,9 @@ ctypedef struct Region:            # where a position is drawn
 
 ctypedef struct Reset:
     int kind
-    int address                    # qpos address; memory offset of a goal or choice
+    int address                    # qpos address; memory offset of a goal or choice; weld (MOCAP)
     int count                      # number of choices
-    int mocap                      # mocap body moved to a goal, -1: none
+    int mocap                      # mocap body moved to a goal, -1: none; to the weld (MOCAP)
     double low, high               # range of a joint or yaw (rad); first choice
     double separation              # least horizontal distance from earlier positions, m
     Region region

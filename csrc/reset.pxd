@@ -1,6 +1,7 @@
 """Resets: what the start of an episode draws, on top of the task's initial state."""
 from libc.math cimport cos, sin
-from mujoco cimport mjData
+from mujoco cimport (mjData, mjModel, mjNEQDATA, mj_kinematics, mju_mulQuat, mju_negQuat,
+                     mju_rotVecQuat)
 from program cimport *
 from random cimport below, uniform
 
@@ -68,7 +69,24 @@ cdef inline void reset_goal(const Program* p, const Reset* r, Episode* e, mjData
 cdef inline void reset_choice(const Reset* r, Episode* e, double* memory) noexcept nogil:
     memory[r.address] = <int>r.low + below(e, r.count)
 
-cdef inline void reset_terms(const Program* p, Episode* e, mjData* d,
+cdef inline void reset_mocap(const Reset* r, const mjModel* m, mjData* d) noexcept nogil:
+    cdef const double* weld = m.eq_data + mjNEQDATA * r.address  # anchor 3, relative pose 3 and 4
+    cdef const double* held = d.xpos + 3 * m.eq_obj2id[r.address]
+    cdef double* pos = d.mocap_pos + 3 * r.mocap
+    cdef double* quat = d.mocap_quat + 4 * r.mocap
+    cdef double back[4]
+    cdef double anchor[3]
+    cdef double relative[3]
+    cdef int i
+    mj_kinematics(m, d)
+    mju_negQuat(back, weld + 6)
+    mju_mulQuat(quat, d.xquat + 4 * m.eq_obj2id[r.address], back)
+    mju_rotVecQuat(anchor, weld, d.xquat + 4 * m.eq_obj2id[r.address])
+    mju_rotVecQuat(relative, weld + 3, quat)
+    for i in range(3):
+        pos[i] = held[i] + anchor[i] - relative[i]
+
+cdef inline void reset_terms(const Program* p, Episode* e, const mjModel* m, mjData* d,
                              double* memory) noexcept nogil:
     cdef const Reset* r
     cdef int i
@@ -80,5 +98,7 @@ cdef inline void reset_terms(const Program* p, Episode* e, mjData* d,
             reset_pose(p, r, e, d, memory)
         elif r.kind == RESET_GOAL:
             reset_goal(p, r, e, d, memory)
-        else:
+        elif r.kind == RESET_CHOICE:
             reset_choice(r, e, memory)
+        else:
+            reset_mocap(r, m, d)

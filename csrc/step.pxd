@@ -97,7 +97,7 @@ cdef inline void begin_episode(const Program* p, const mjModel* m, mjData* d, in
     cdef int i
     mj_setState(m, d, p.init, mjSTATE_INTEGRATION)
     randomize(p, m, sim, e, memory)
-    reset_terms(p, e, d, memory)
+    reset_terms(p, e, m, d, memory)
     lift_bodies(p, d, memory)
     hold_targets(p, d)
     memset(d.actuator_force, 0, <size_t>m.nu * sizeof(double))

@@ -58,3 +58,11 @@ def find_free(model: mujoco.MjModel, body: str) -> int:
     """Id of the free joint of a body, -1 if it has none."""
     joint = int(model.body_jntadr[find(model, "body", body)])
     return joint if joint >= 0 and model.jnt_type[joint] == FREE else -1
+
+
+def find_mocap(model: mujoco.MjModel, body: str) -> int:
+    """Index of a mocap body among them; raises ValueError for other bodies."""
+    mocap = int(model.body_mocapid[find(model, "body", body)])
+    if mocap < 0:
+        raise ValueError(f"body {body!r} must be a mocap body")
+    return mocap

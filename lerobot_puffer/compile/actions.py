@@ -1,4 +1,4 @@
-"""Action terms compiled: a row an actuator."""
+"""Action terms compiled: a row an actuator, and one a mocap body."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from lerobot_puffer import terms as t
 from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile.signals import snake
-from lerobot_puffer.names import find_joint
+from lerobot_puffer.names import find_joint, find_mocap
 
 _INF = float("inf")
 _ON_JOINT = int(mujoco.mjtTrn.mjTRN_JOINT)
@@ -26,31 +26,30 @@ class ActionCompiler:
         model, action = self.model, self.action
         if model.nu == 0:
             raise ValueError("the model has no actuators")
-        coupled = self._coupled()
+        if isinstance(action, t.Pose):
+            return self._pose_rows(action.hands)
+        coupled = self._coupled(action.coupled)
         elements: dict[object, int] = {}
         steps = {}
         if isinstance(action, t.Delta):
             steps = {self._actuator(joint): rest for joint, *rest in action.overrides}
         rows = []
         for i in range(model.nu):
-            low, high = (model.actuator_ctrlrange[i] if model.actuator_ctrllimited[i]
-                         else (-_INF, _INF))
+            low, high = self._ctrlrange(i)
             couple, start, end = coupled.get(i, (i, low, high))
             row: dict = {"kind": KINDS["action"][snake(type(action).__name__)], "actuator": i,
-                         "source": elements.setdefault(couple, len(elements)), "joint": -1}
-            name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_ACTUATOR, i) or i
-            if model.actuator_trntype[i] == _ON_JOINT and model.actuator_biasprm[i, 1] < 0:
-                row["joint"] = model.jnt_qposadr[model.actuator_trnid[i, 0]]
+                         "source": elements.setdefault(couple, len(elements)),
+                         "joint": self._position(i)}
             if isinstance(action, t.Absolute):
                 row |= {"offset": start, "scale": end - start} if i in coupled else {"scale": 1.0}
             elif isinstance(action, t.Normalized):
                 if not np.isfinite([start, end]).all():
-                    raise ValueError(f"actuator {name!r} needs a ctrlrange for Normalized actions")
+                    raise ValueError(f"actuator {self._name(i)!r} needs a ctrlrange for Normalized actions")
                 row |= {"offset": 0.5 * (start + end), "scale": 0.5 * (end - start)}
             else:
                 if row["joint"] < 0:
-                    raise ValueError(f"actuator {name!r} must be a position actuator on a joint "
-                                      "for Delta actions; use Normalized or Absolute")
+                    raise ValueError(f"actuator {self._name(i)!r} must be a position actuator on a "
+                                      "joint for Delta actions; use Normalized or Absolute")
                 joint = model.actuator_trnid[i, 0]
                 if model.jnt_limited[joint]:
                     low = max(low, model.jnt_range[joint, 0])
@@ -61,10 +60,47 @@ class ActionCompiler:
             rows.append(row | {"low": low, "high": high})
         return rows
 
-    def _coupled(self) -> dict[int, tuple[t.Coupled, float, float]]:
+    def _pose_rows(self, hands: tuple[t.Hand, ...]) -> list[dict]:
+        """Eight elements a hand, in their order."""
+        model = self.model
+        rows = []
+        for k, hand in enumerate(hands):
+            if not (np.array(hand.low) < hand.high).all():
+                raise ValueError(f"a hand's box needs low < high, got {hand.low}, {hand.high}")
+            rows.append({"kind": KINDS["action"]["pose"], "source": 8 * k, "joint": -1,
+                         "actuator": find_mocap(model, hand.body),
+                         "lower": hand.low, "upper": hand.high})
+        coupled = self._coupled(tuple(hand.gripper for hand in hands))
+        grippers = [hand.gripper for hand in hands]
+        for i in range(model.nu):
+            if i not in coupled:
+                raise ValueError(f"Pose must drive every actuator, {self._name(i)!r} is in no gripper")
+            couple, start, end = coupled[i]
+            low, high = self._ctrlrange(i)
+            rows.append({"kind": KINDS["action"]["absolute"], "actuator": i,
+                         "source": 8 * grippers.index(couple) + 7, "joint": self._position(i),
+                         "offset": start, "scale": end - start, "low": low, "high": high})
+        return rows
+
+    def _ctrlrange(self, i: int) -> tuple[float, float]:
+        model = self.model
+        return tuple(model.actuator_ctrlrange[i]) if model.actuator_ctrllimited[i] else (-_INF, _INF)
+
+    def _name(self, i: int) -> str | int:
+        return mujoco.mj_id2name(self.model, mujoco.mjtObj.mjOBJ_ACTUATOR, i) or i
+
+    def _position(self, i: int) -> int:
+        """qpos address of the joint that a position actuator holds, -1 of other actuators."""
+        model = self.model
+        if model.actuator_trntype[i] == _ON_JOINT and model.actuator_biasprm[i, 1] < 0:
+            return int(model.jnt_qposadr[model.actuator_trnid[i, 0]])
+        return -1
+
+    def _coupled(self, couples: tuple[t.Coupled, ...]
+                 ) -> dict[int, tuple[t.Coupled, float, float]]:
         """Actuator id -> its couple and the controls at both ends."""
         found: dict[int, tuple[t.Coupled, float, float]] = {}
-        for couple in self.action.coupled:
+        for couple in couples:
             if not len(couple.joints) == len(couple.low) == len(couple.high) > 0:
                 raise ValueError(f"low and high must be one a joint, got {couple}")
             for joint, low, high in zip(couple.joints, couple.low, couple.high, strict=True):

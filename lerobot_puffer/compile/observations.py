@@ -10,11 +10,11 @@ from lerobot_puffer import signals as s
 from lerobot_puffer import terms as t
 from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile.signals import SignalCompiler
-from lerobot_puffer.names import BALL, FREE, find
+from lerobot_puffer.names import BALL, FREE, find, find_mocap
 from lerobot_puffer.tables import Entry
 
 _UNITS = {"qpos": "rad or m", "qvel": "rad/s or m/s", "ctrl": "rad", "actuator_force": "N m",
-          "sensordata": "of the sensor"}
+          "sensordata": "of the sensor", "mocap_pos": "m", "mocap_quat": "1"}
 _INF = float("inf")
 _OBSERVE: dict[type, tuple[str, tuple[float, float], str]] = {
     t.Field: ("field", (-_INF, _INF), ""),
@@ -119,7 +119,8 @@ class ObservationCompiler:
         model = self.model
         if term.of is None:
             whole = {"qpos": model.nq, "qvel": model.nv, "ctrl": model.nu,
-                     "actuator_force": model.nu, "sensordata": model.nsensordata}
+                     "actuator_force": model.nu, "sensordata": model.nsensordata, "mocap_pos": 3 * model.nmocap,
+                     "mocap_quat": 4 * model.nmocap}
             yield 0, whole[term.field]
             return
         for name in term.of:
@@ -133,5 +134,8 @@ class ObservationCompiler:
             elif term.field == "sensordata":
                 sensor = find(self.model, "sensor", name)
                 yield model.sensor_adr[sensor], model.sensor_dim[sensor]
+            elif term.field in ("mocap_pos", "mocap_quat"):
+                size = 3 if term.field == "mocap_pos" else 4
+                yield size * find_mocap(model, name), size
             else:
                 yield find(self.model, "actuator", name), 1

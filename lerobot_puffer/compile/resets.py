@@ -8,10 +8,12 @@ import numpy as np
 from lerobot_puffer import terms as t
 from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile.signals import SignalCompiler
-from lerobot_puffer.names import find, find_free, find_joint
+from lerobot_puffer.names import find, find_free, find_joint, find_mocap
 
 _INF = float("inf")
 _SAMPLES = 256
+_WELD = int(mujoco.mjtEq.mjEQ_WELD)
+_BODY = int(mujoco.mjtObj.mjOBJ_BODY)
 
 
 class ResetCompiler:
@@ -51,14 +53,19 @@ class ResetCompiler:
             return [{"kind": KINDS["reset"]["pose"], "address": model.jnt_qposadr[joint],
                      "low": term.yaw[0], "high": term.yaw[1], **self._place(term)}]
         if isinstance(term, t.RandomGoal):
-            mocap = -1
-            if term.marker is not None:
-                mocap = int(model.body_mocapid[find(self.model, "body", term.marker)])
-                if mocap < 0:
-                    raise ValueError(f"marker {term.marker!r} must be a mocap body")
+            mocap = -1 if term.marker is None else find_mocap(model, term.marker)
             self.signals.goals[term.name] = self.signals.remember(3)
             return [{"kind": KINDS["reset"]["goal"], "address": self.signals.goals[term.name],
                      "mocap": mocap, **self._place(term)}]
+        if isinstance(term, t.RestingMocap):
+            body = find(model, "body", term.body)
+            welds = np.flatnonzero((model.eq_type == _WELD) & (model.eq_objtype == _BODY)
+                                   & (model.eq_obj1id == body))
+            if len(welds) != 1:
+                raise ValueError(f"body {term.body!r} must be the first of one weld between bodies, "
+                                 f"got {len(welds)}")
+            return [{"kind": KINDS["reset"]["mocap"], "address": welds[0],
+                     "mocap": find_mocap(model, term.body)}]
         fixed = term.fixed
         if term.count < 1 or (fixed is not None and not 0 <= fixed < term.count):
             raise ValueError(f"choice {term.name!r} of {term.count} must be 0 .. "

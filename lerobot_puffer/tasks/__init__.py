@@ -12,6 +12,7 @@ from inspect import signature
 from typing import Any
 
 from lerobot_puffer.names import close
+from lerobot_puffer.tasks.aloha_ee import aloha_insertion_ee, aloha_transfer_cube_ee
 from lerobot_puffer.tasks.aloha_insertion import aloha_insertion
 from lerobot_puffer.tasks.aloha_transfer_cube import aloha_transfer_cube
 from lerobot_puffer.tasks.lerobot_goal_place import lerobot_goal_place
@@ -33,6 +34,8 @@ REGISTRY: dict[str, Callable[..., Task]] = {
     "stack": stack,
     "aloha_transfer_cube": aloha_transfer_cube,
     "aloha_insertion": aloha_insertion,
+    "aloha_transfer_cube_ee": aloha_transfer_cube_ee,
+    "aloha_insertion_ee": aloha_insertion_ee,
 }
 
 Randomize = bool | str | tuple[Randomization, ...] | None

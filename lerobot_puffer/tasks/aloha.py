@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lerobot_puffer.aloha import Side, finger_geoms
+from lerobot_puffer.aloha import AlohaScene, Side, fast, finger_geoms
 from lerobot_puffer.robots import ALOHA
+from lerobot_puffer.scene import Reference, Vec3
 from lerobot_puffer.signals import Above, Below, Condition, Contact
 from lerobot_puffer.terms import (
     Absolute,
     Action,
+    Box,
     Coupled,
     Delta,
     Field,
@@ -18,34 +20,77 @@ from lerobot_puffer.terms import (
     Normalized,
     Observation,
     RandomJoints,
+    RandomPose,
+    Reset,
 )
 
 Mode = Literal["absolute", "normalized", "delta"]
+PhysicsName = Literal["reference", "fast"]
 
 # a finger's slide at gripper 0 and 1, m (gym_aloha constants PUPPET_GRIPPER_POSITION_CLOSE, OPEN)
 CLOSED, OPEN = 0.01844, 0.05800
 SIDES: tuple[Side, Side] = ("left", "right")
+GRIPPERS = tuple(
+    Coupled(
+        joints=(f"vx300s_{side}/left_finger", f"vx300s_{side}/right_finger"),
+        low=(CLOSED, -CLOSED), high=(OPEN, -OPEN),
+    )
+    for side in SIDES
+)
 EPISODE_LENGTH = 300
-SUBSTEPS = 10
-START = RandomJoints(ALOHA.joints, ALOHA.home)
+# up to here no arm met anything in 3,000 random starts, rad
+_MOST_NOISE = 0.3
 
 
 def action(mode: str) -> Action:
     """14 numbers: six joints and a gripper an arm, the left arm first."""
-    grippers = tuple(
-        Coupled(
-            joints=(f"vx300s_{side}/left_finger", f"vx300s_{side}/right_finger"),
-            low=(CLOSED, -CLOSED), high=(OPEN, -OPEN),
-        )
-        for side in SIDES
-    )
     if mode == "absolute":
-        return Absolute(coupled=grippers)
+        return Absolute(coupled=GRIPPERS)
     if mode == "normalized":
-        return Normalized(coupled=grippers)
+        return Normalized(coupled=GRIPPERS)
     if mode == "delta":
-        return Delta(step=0.1, leash=0.2, coupled=grippers)
+        return Delta(step=0.1, leash=0.2, coupled=GRIPPERS)
     raise ValueError(f"mode must be 'absolute', 'normalized' or 'delta', got {mode!r}")
+
+
+def scene(native: AlohaScene, published: Reference, assets: str, physics: str
+          ) -> AlohaScene | Reference:
+    """The scene of a task's options."""
+    if physics not in ("reference", "fast"):
+        raise ValueError(f"physics must be 'reference' or 'fast', got {physics!r}")
+    if assets == "reference":
+        if physics == "fast":
+            raise ValueError("physics='fast' is of our own scenes; leave out assets='reference'")
+        return published
+    return fast(native) if physics == "fast" else native
+
+
+def substeps(physics: str) -> int:
+    """`mj_step` calls of 20 ms."""
+    return 4 if physics == "fast" else 10
+
+
+def start(objects: tuple[tuple[str, Vec3, Vec3], ...], arm_noise: float, object_yaw: float
+          ) -> tuple[Reset, ...]:
+    """The arms at home and each object in its box, turned about z.
+
+    Args:
+      objects: body and the corners of its box.
+      arm_noise: half width of the arms' joint angles about home, 0 .. 0.3 rad.
+      object_yaw: half width of the objects' yaw, 0 .. 3.1416 rad.
+    """
+    for name, value, most in (("arm_noise", arm_noise, _MOST_NOISE),
+                              ("object_yaw", object_yaw, 3.1416)):
+        if not 0 <= value <= most:
+            raise ValueError(f"{name} must be 0 .. {most} rad, got {value}")
+    joints = dict(zip(ALOHA.joints, ALOHA.home, strict=True))
+    fingers = {name: joints.pop(name) for name in ALOHA.grippers}
+    return (
+        RandomJoints(tuple(joints), tuple(joints.values()), arm_noise),
+        RandomJoints(tuple(fingers), tuple(fingers.values())),
+        *(RandomPose(body, Box(low, high), yaw=(-object_yaw, object_yaw))
+          for body, low, high in objects),
+    )
 
 
 def observations(objects: tuple[str, ...]) -> tuple[Observation, ...]:

@@ -12,7 +12,9 @@ from lerobot_puffer.terms.actions import (
     Action,
     Coupled,
     Delta,
+    Hand,
     Normalized,
+    Pose,
 )
 from lerobot_puffer.terms.observations import (
     AxisDirection,
@@ -46,6 +48,7 @@ from lerobot_puffer.terms.resets import (
     RandomPose,
     Region,
     Reset,
+    RestingMocap,
     Sector,
 )
 from lerobot_puffer.terms.rewards import (

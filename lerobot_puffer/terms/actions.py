@@ -1,9 +1,11 @@
-"""Action terms: what an action does to the actuators; kernels in csrc/action.pxd."""
+"""Action terms: what an action does to actuators and mocap bodies; kernels in csrc/action.pxd."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+from lerobot_puffer.signals import Vec3
 
 
 @dataclass(frozen=True)
@@ -54,4 +56,31 @@ class Delta:
     coupled: tuple[Coupled, ...] = ()
 
 
-Action = Absolute | Normalized | Delta
+@dataclass(frozen=True)
+class Hand:
+    """A mocap body and the gripper of the arm that is welded to it.
+
+    Attributes:
+      body: the mocap body.
+      gripper: the gripper's actuators.
+      low, high: the position is clipped to this box, m, world frame.
+    """
+
+    body: str
+    gripper: Coupled
+    low: Vec3
+    high: Vec3
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Eight elements a hand: position (m), quaternion (wxyz), both world frame, and its gripper.
+
+    The quaternion is normalised; where all four are zero the orientation stays. The gripper is as
+    in `Absolute`.
+    """
+
+    hands: tuple[Hand, ...]
+
+
+Action = Absolute | Normalized | Delta | Pose

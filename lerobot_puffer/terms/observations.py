@@ -35,10 +35,12 @@ class Field(Scaling):
 
     Attributes:
       field: what is copied.
-      of: joints (qpos, qvel), actuators (ctrl, actuator_force) or sensors (sensordata); None: all.
+      of: joints (qpos, qvel), actuators (ctrl, actuator_force), sensors (sensordata) or mocap
+        bodies (mocap_pos, mocap_quat); None: all.
     """
 
-    field: Literal["qpos", "qvel", "ctrl", "actuator_force", "sensordata"]
+    field: Literal["qpos", "qvel", "ctrl", "actuator_force", "sensordata", "mocap_pos",
+                   "mocap_quat"]
     of: tuple[str, ...] | None = None
 
 

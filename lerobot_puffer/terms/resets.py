@@ -96,4 +96,14 @@ class RandomChoice:
     fixed: int | None = None
 
 
-Reset = RandomJoints | RandomPose | RandomGoal | RandomChoice
+@dataclass(frozen=True)
+class RestingMocap:
+    """A welded mocap body starts where its weld does not pull; its kernel is `reset_mocap`.
+
+    It comes after the terms that move the arm.
+    """
+
+    body: str
+
+
+Reset = RandomJoints | RandomPose | RandomGoal | RandomChoice | RestingMocap
