@@ -69,6 +69,8 @@ cdef class Core:
     cdef readonly object model
     cdef object tables
     cdef object buffers
+    cdef int[:, ::1] geom_masks    # contype, conaffinity: of geoms that contact signals read
+    cdef int[:, ::1] body_masks    # the same of their bodies, all geoms' bits together
     cdef object __weakref__
 
     def __init__(self, task, int num_envs, int num_threads, autoreset="same_step",
@@ -124,6 +126,11 @@ cdef class Core:
         p.geom_sets = <const uint64_t*>address("geom_sets", t.geom_sets, np.uint64,
                                                (self.model.ngeom,))
         p.init = <const double*>address("init", t.init, np.float64, (p.nstate,))
+        masks = np.where(t.geom_sets != 0, [self.model.geom_contype, self.model.geom_conaffinity], 0)
+        self.geom_masks = masks.astype(np.int32)
+        bodies = np.zeros((self.model.nbody, 2), np.int32)
+        np.bitwise_or.at(bodies, self.model.geom_bodyid, masks.T)
+        self.body_masks = np.ascontiguousarray(bodies.T)
         p.episode = <Episode*>calloc(num_envs, sizeof(Episode))
         p.memory = <double*>calloc(<size_t>num_envs * max(p.nmemory, 1), sizeof(double))
         p.failed = <int*>calloc(num_envs, sizeof(int))
@@ -189,6 +196,8 @@ cdef class Core:
             self._derive(np.arange(p.nsim, dtype=np.int32), write=True)
         p.seen[0] = mjb_model(batch)[0]
         p.seen.nbody, p.seen.ngeom, p.seen.nsite = p.nbody, p.ngeom, p.nsite
+        p.seen.geom_contype, p.seen.geom_conaffinity = &self.geom_masks[0, 0], &self.geom_masks[1, 0]
+        p.seen.body_contype, p.seen.body_conaffinity = &self.body_masks[0, 0], &self.body_masks[1, 0]
         self.owner = getpid()
         return 0
 

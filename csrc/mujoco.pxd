@@ -29,6 +29,10 @@ cdef extern from "mujoco/mujoco.h" nogil:
         mjtSize nsite
         mjtSize nsensor
         mjtSize nsensordata
+        int* body_contype
+        int* body_conaffinity
+        int* geom_contype
+        int* geom_conaffinity
         int* eq_obj2id
         double* eq_data
         mjOption opt

@@ -230,7 +230,8 @@ ctypedef struct Program:
     int refresh                    # REFRESH_* bits
     int stages                     # 1: substeps call the stages of mj_step that this model has
     int nbody, ngeom, nsite        # frames that terms read lie below these ids
-    mjModel* seen                  # the batch's model with only these; for mj_kinematics
+    mjModel* seen                  # the batch's model with only these, for mj_kinematics, and with
+                                   # contacts between geoms of sets only, for mj_collision
     int autoreset
     int episode_length             # steps, 0: no limit
     int truncation_as_terminal

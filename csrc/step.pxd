@@ -72,7 +72,7 @@ cdef inline void refresh(const Program* p, const mjModel* m, mjData* d) noexcept
         else:
             mj_kinematics(p.seen, d)
     if p.refresh & REFRESH_CONTACTS:
-        mj_collision(m, d)
+        mj_collision(p.seen, d)
     if p.refresh & REFRESH_VELOCITIES:
         mj_comPos(m, d)
         mj_comVel(m, d)

@@ -63,7 +63,9 @@ class ActionCompiler:
     def _pose_rows(self, hands: tuple[t.Hand, ...]) -> list[dict]:
         """Eight elements a hand, in their order."""
         model = self.model
-        rows = []
+        if not hands:
+            raise ValueError("Pose needs at least one hand")
+        rows: list[dict] = []
         for k, hand in enumerate(hands):
             if not (np.array(hand.low) < hand.high).all():
                 raise ValueError(f"a hand's box needs low < high, got {hand.low}, {hand.high}")
