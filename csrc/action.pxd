@@ -26,10 +26,16 @@ cdef inline double action_delta(const Action* a, double x, const mjData* d) noex
 cdef inline void action_pose(const Action* a, const real* x, mjData* d) noexcept nogil:
     cdef double* pos = d.mocap_pos + 3 * a.actuator
     cdef double* quat = d.mocap_quat + 4 * a.actuator
+    cdef double target[3]
     cdef double norm = 0
     cdef int i
     for i in range(3):
-        pos[i] = clip(x[i], a.lower[i], a.upper[i])
+        target[i] = clip(x[i], a.lower[i], a.upper[i])
+        norm += (target[i] - pos[i]) * (target[i] - pos[i])
+    norm = sqrt(norm)
+    for i in range(3):
+        pos[i] = pos[i] + a.scale / norm * (target[i] - pos[i]) if norm > a.scale else target[i]
+    norm = 0
     for i in range(4):
         norm += <double>x[3 + i] * x[3 + i]
     # of four numbers near zero no orientation can be made: it stays as it is

@@ -126,8 +126,9 @@ cdef class Core:
         p.geom_sets = <const uint64_t*>address("geom_sets", t.geom_sets, np.uint64,
                                                (self.model.ngeom,))
         p.init = <const double*>address("init", t.init, np.float64, (p.nstate,))
-        masks = np.where(t.geom_sets != 0, [self.model.geom_contype, self.model.geom_conaffinity], 0)
-        self.geom_masks = masks.astype(np.int32)
+        masks = np.array([self.model.geom_contype, self.model.geom_conaffinity])
+        masks[:, t.geom_sets == 0] = 0
+        self.geom_masks = masks
         bodies = np.zeros((self.model.nbody, 2), np.int32)
         np.bitwise_or.at(bodies, self.model.geom_bodyid, masks.T)
         self.body_masks = np.ascontiguousarray(bodies.T)
@@ -196,8 +197,10 @@ cdef class Core:
             self._derive(np.arange(p.nsim, dtype=np.int32), write=True)
         p.seen[0] = mjb_model(batch)[0]
         p.seen.nbody, p.seen.ngeom, p.seen.nsite = p.nbody, p.ngeom, p.nsite
-        p.seen.geom_contype, p.seen.geom_conaffinity = &self.geom_masks[0, 0], &self.geom_masks[1, 0]
-        p.seen.body_contype, p.seen.body_conaffinity = &self.body_masks[0, 0], &self.body_masks[1, 0]
+        p.seen.geom_contype = &self.geom_masks[0, 0]
+        p.seen.geom_conaffinity = &self.geom_masks[1, 0]
+        p.seen.body_contype = &self.body_masks[0, 0]
+        p.seen.body_conaffinity = &self.body_masks[1, 0]
         self.owner = getpid()
         return 0
 

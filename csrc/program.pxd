@@ -127,7 +127,7 @@ ctypedef struct Action:            # how one actuator gets its control, or a moc
     int joint                      # qpos address of a position actuator's joint, else -1
     double low, high               # range of the control (rad or m)
     double offset                  # control at 0 (ABSOLUTE, NORMALIZED)
-    double scale                   # control a unit; largest move of the target a step (DELTA)
+    double scale                   # control a unit; largest move of the target a step (DELTA, POSE)
     double leash                   # largest |target - joint position| (DELTA)
     double lower[3]                # range of the position (POSE), m
     double upper[3]
@@ -230,8 +230,7 @@ ctypedef struct Program:
     int refresh                    # REFRESH_* bits
     int stages                     # 1: substeps call the stages of mj_step that this model has
     int nbody, ngeom, nsite        # frames that terms read lie below these ids
-    mjModel* seen                  # the batch's model with only these, for mj_kinematics, and with
-                                   # contacts between geoms of sets only, for mj_collision
+    mjModel* seen                  # the batch's model with only these, and contacts only in sets
     int autoreset
     int episode_length             # steps, 0: no limit
     int truncation_as_terminal

@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 import pytest
-from harness import STATE, TOY, Simulations, Text, needs, toy
+from harness import TOY, Simulations, Text, needs, toy
 
 from lerobot_puffer.aloha import ALOHA_INSERTION_EE_REFERENCE, ALOHA_TRANSFER_CUBE_EE_REFERENCE
 from lerobot_puffer.compile import compile_task
@@ -67,28 +67,6 @@ def test_the_welds_do_not_pull_at_the_start_and_the_observed_poses_hold_the_arms
         assert np.abs(forwarded(sims).xpos[hands] - start).max() < 3e-3
 
 
-def test_a_step_is_mj_step_with_the_mocap_bodies_moved():
-    sims = simulations("aloha_insertion_ee")
-    plain = mujoco.MjData(sims.model)
-    mujoco.mj_setState(sims.model, plain, sims.core.state[0], STATE)
-    rng = np.random.default_rng(1)
-    action = holding(sims)
-    for _ in range(20):
-        action[:] += rng.normal(0, 0.01, 16)
-        sims.step(action)
-        for k in range(2):
-            pose, grip = action[8 * k : 8 * k + 7], action[8 * k + 7]
-            plain.mocap_pos[k] = pose[:3]
-            # the sum in the core's order, to the last bit
-            plain.mocap_quat[k] = pose[3:] / np.sqrt(sum(x * x for x in pose[3:]))
-            opening = min(max(grip * (0.058 - 0.01844) + 0.01844, 0.021), 0.057)
-            plain.ctrl[2 * k : 2 * k + 2] = opening, -opening
-        mujoco.mj_step(sims.model, plain, nstep=10)
-        row = np.empty(sims.core.state.shape[1])
-        mujoco.mj_getState(sims.model, plain, row, STATE)
-        assert np.array_equal(row, sims.core.state[0])
-
-
 def test_quaternions_are_normalised_and_positions_kept_over_the_table():
     sims = simulations("aloha_transfer_cube_ee")
     before = forwarded(sims).mocap_quat.copy()
@@ -96,13 +74,36 @@ def test_quaternions_are_normalised_and_positions_kept_over_the_table():
     action[0:3], action[8:11] = (-0.9, 0.1, -0.5), (0.9, 1.0, 0.9)
     action[QUATERNIONS[0]] = 0.2, 0.0, 0.0, -0.2
     action[QUATERNIONS[1]] = 0.0
-    sims.step(action)
+    for _ in range(10):
+        sims.step(action)
     data = forwarded(sims)
     assert np.allclose(data.mocap_pos, [(-0.6, 0.2, 0.0), (0.6, 1.0, 0.6)], atol=0)
     assert np.allclose(data.mocap_quat[0], np.sqrt([0.5, 0, 0, 0.5]) * [1, 0, 0, -1], atol=1e-15)
     # of four zeros no orientation can be made
     assert np.array_equal(data.mocap_quat[1], before[1])
     assert np.isfinite(sims.observations).all()
+
+
+def test_a_mocap_body_moves_straight_and_at_most_a_step_at_a_time():
+    sims = simulations("aloha_transfer_cube_ee")
+    start, action = holding(sims)[:3], holding(sims)
+    action[:3] = -0.1, 0.8, 0.2
+    way = action[:3] - start
+    length = np.linalg.norm(way)
+    for k in range(1, 7):
+        sims.step(action)
+        share = min(0.1 * k / length, 1)
+        assert np.allclose(sims.part("mocap_pose_left")[0, :3], start + share * way, atol=1e-12)
+    assert np.array_equal(sims.part("mocap_pose_left")[0, :3], action[:3])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_random_actions_make_no_arm_diverge(task):
+    sims = Simulations(compile_task(make_task(task)), 8)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        sims.step(rng.uniform(-1, 1, sims.actions.shape))
+    assert sims.core.log()["physics_resets"] == 0
 
 
 @pytest.mark.parametrize("physics", ["reference", "fast"])
@@ -163,6 +164,7 @@ def test_what_does_not_fit_is_named():
     for hands, message in (
         ((hand(body="ball"),), "body 'ball' must be a mocap body"),
         ((hand(low=(0, 2, 0)),), "a hand's box needs low < high"),
+        ((hand(step=0.0),), "a hand's step must be above 0 m, got 0.0"),
         ((hand(),), "Pose must drive every actuator, 'elbow' is in no gripper"),
         ((), "Pose needs at least one hand"),
     ):

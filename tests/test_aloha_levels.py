@@ -125,7 +125,7 @@ def parts(model, level, case):
             socket[2] = RESTING["socket"] - DEEP  # level 4 does not ask where the table is
             beside = (0.0, 0.0)
         pose.put("socket", socket)
-        pose.put("peg", socket + (depth, *beside))
+        pose.put("peg", socket + np.array([depth, *beside]))
     return pose
 
 

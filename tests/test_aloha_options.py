@@ -5,7 +5,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from harness import STATE, Simulations
+from harness import Simulations
 
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.robots import ALOHA

@@ -13,6 +13,7 @@ from lerobot_puffer.terms import (
     Field,
     Negative,
     Normalized,
+    Pose,
     RandomJoints,
     Success,
     SuccessBonus,
@@ -24,10 +25,22 @@ TASKS = sorted(REGISTRY)
 
 
 def control(compiled, data, action):
-    """The controls of an action, written out."""
+    """The controls of an action, written out; mocap bodies are moved."""
     model, action = compiled.model, np.asarray(action, float)
     low, high = model.actuator_ctrlrange.T
     term = compiled.task.action
+    if isinstance(term, Pose):
+        for k, hand in enumerate(term.hands):
+            body = model.body(hand.body).mocapid[0]
+            pos, pose = data.mocap_pos[body], action[8 * k : 8 * k + 7]
+            target = np.clip(pose[:3], hand.low, hand.high)
+            length = np.sqrt(sum(x * x for x in target - pos))
+            data.mocap_pos[body] = (
+                target if length <= hand.step else pos + hand.step / length * (target - pos))
+            data.mocap_quat[body] = pose[3:] / np.sqrt(sum(x * x for x in pose[3:]))
+        grips = [(action[8 * k + 7], end) for k, hand in enumerate(term.hands)
+                 for end in zip(hand.gripper.low, hand.gripper.high, strict=True)]
+        return np.clip([x * (last - first) + first for x, (first, last) in grips], low, high)
     if isinstance(term, Absolute) and term.coupled:
         joints = [model.joint(j).name for j in model.actuator_trnid[:, 0]]
         ends = {

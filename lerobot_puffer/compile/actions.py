@@ -44,7 +44,8 @@ class ActionCompiler:
                 row |= {"offset": start, "scale": end - start} if i in coupled else {"scale": 1.0}
             elif isinstance(action, t.Normalized):
                 if not np.isfinite([start, end]).all():
-                    raise ValueError(f"actuator {self._name(i)!r} needs a ctrlrange for Normalized actions")
+                    raise ValueError(f"actuator {self._name(i)!r} needs a ctrlrange for "
+                                     "Normalized actions")
                 row |= {"offset": 0.5 * (start + end), "scale": 0.5 * (end - start)}
             else:
                 if row["joint"] < 0:
@@ -69,14 +70,17 @@ class ActionCompiler:
         for k, hand in enumerate(hands):
             if not (np.array(hand.low) < hand.high).all():
                 raise ValueError(f"a hand's box needs low < high, got {hand.low}, {hand.high}")
+            if not hand.step > 0:
+                raise ValueError(f"a hand's step must be above 0 m, got {hand.step}")
             rows.append({"kind": KINDS["action"]["pose"], "source": 8 * k, "joint": -1,
-                         "actuator": find_mocap(model, hand.body),
+                         "actuator": find_mocap(model, hand.body), "scale": hand.step,
                          "lower": hand.low, "upper": hand.high})
         coupled = self._coupled(tuple(hand.gripper for hand in hands))
         grippers = [hand.gripper for hand in hands]
         for i in range(model.nu):
             if i not in coupled:
-                raise ValueError(f"Pose must drive every actuator, {self._name(i)!r} is in no gripper")
+                raise ValueError(f"Pose must drive every actuator, {self._name(i)!r} is in no "
+                                 "gripper")
             couple, start, end = coupled[i]
             low, high = self._ctrlrange(i)
             rows.append({"kind": KINDS["action"]["absolute"], "actuator": i,
@@ -85,8 +89,10 @@ class ActionCompiler:
         return rows
 
     def _ctrlrange(self, i: int) -> tuple[float, float]:
-        model = self.model
-        return tuple(model.actuator_ctrlrange[i]) if model.actuator_ctrllimited[i] else (-_INF, _INF)
+        if not self.model.actuator_ctrllimited[i]:
+            return -_INF, _INF
+        low, high = self.model.actuator_ctrlrange[i]
+        return low, high
 
     def _name(self, i: int) -> str | int:
         return mujoco.mj_id2name(self.model, mujoco.mjtObj.mjOBJ_ACTUATOR, i) or i

@@ -119,8 +119,8 @@ class ObservationCompiler:
         model = self.model
         if term.of is None:
             whole = {"qpos": model.nq, "qvel": model.nv, "ctrl": model.nu,
-                     "actuator_force": model.nu, "sensordata": model.nsensordata, "mocap_pos": 3 * model.nmocap,
-                     "mocap_quat": 4 * model.nmocap}
+                     "actuator_force": model.nu, "sensordata": model.nsensordata,
+                     "mocap_pos": 3 * model.nmocap, "mocap_quat": 4 * model.nmocap}
             yield 0, whole[term.field]
             return
         for name in term.of:

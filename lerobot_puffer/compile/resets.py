@@ -62,8 +62,8 @@ class ResetCompiler:
             welds = np.flatnonzero((model.eq_type == _WELD) & (model.eq_objtype == _BODY)
                                    & (model.eq_obj1id == body))
             if len(welds) != 1:
-                raise ValueError(f"body {term.body!r} must be the first of one weld between bodies, "
-                                 f"got {len(welds)}")
+                raise ValueError(f"body {term.body!r} must be the first of one weld between "
+                                 f"bodies, got {len(welds)}")
             return [{"kind": KINDS["reset"]["mocap"], "address": welds[0],
                      "mocap": find_mocap(model, term.body)}]
         fixed = term.fixed

@@ -17,11 +17,12 @@ from lerobot_puffer.aloha import (
 from lerobot_puffer.tasks import aloha
 from lerobot_puffer.tasks.aloha_insertion import aloha_insertion
 from lerobot_puffer.tasks.aloha_transfer_cube import aloha_transfer_cube
-from lerobot_puffer.terms import Field, Hand, Joined, Pose, RestingMocap, Task
-from lerobot_puffer.terms.task import SceneLike
+from lerobot_puffer.terms import Field, Hand, Joined, Pose, RestingMocap, SceneLike, Task
 
 # where a hand can be meant to go: over the table and as high as an arm reaches, m
 _LOW, _HIGH = (-0.6, 0.2, 0.0), (0.6, 1.0, 0.6)
+# at 50 Hz, 5 m/s: far above what an arm does, and random poses then tear no arm apart
+_STEP = 0.1
 
 
 def aloha_transfer_cube_ee(
@@ -32,8 +33,9 @@ def aloha_transfer_cube_ee(
 
     Positions (m) and quaternions (wxyz) are of the hand's `gripper_link` in the world frame; with
     `assets="reference"`, as there, of a point 0.135 m in front of it. The right hand's frame is
-    turned back by 3.1416 rad about its z. At the start of an episode the mocap bodies are where
-    their welds do not pull: the observed mocap poses, sent as actions, hold the arms.
+    turned back by 3.1416 rad about its z. A position is kept within x -0.6 .. 0.6, y 0.2 .. 1,
+    z 0 .. 0.6 m and moves by at most 0.1 m a step. At the start of an episode the mocap bodies
+    are where their welds do not pull: the observed mocap poses, sent as actions, hold the arms.
     """
     task = aloha_transfer_cube(assets, goal, "absolute", physics, arm_noise, object_yaw)
     return _by_hands(task, aloha.scene(
@@ -52,7 +54,7 @@ def aloha_insertion_ee(
 
 def _by_hands(task: Task, scene: SceneLike) -> Task:
     hands = tuple(
-        Hand(f"mocap_{side}", gripper, _LOW, _HIGH)
+        Hand(f"mocap_{side}", gripper, _LOW, _HIGH, _STEP)
         for side, gripper in zip(aloha.SIDES, aloha.GRIPPERS, strict=True))
     poses = tuple(
         Joined(f"mocap_pose_{side}", (

@@ -64,12 +64,15 @@ class Hand:
       body: the mocap body.
       gripper: the gripper's actuators.
       low, high: the position is clipped to this box, m, world frame.
+      step: the position moves by at most this in a step, m; a body that jumps far tears at its weld
+        until the simulation diverges.
     """
 
     body: str
     gripper: Coupled
     low: Vec3
     high: Vec3
+    step: float = math.inf
 
 
 @dataclass(frozen=True)
