@@ -19,6 +19,7 @@ from program cimport *
 
 cdef extern from "mujoco/mjbatch.h" nogil:
     int mjSTATE_CTRL
+    int mjSTATE_MOCAP_POS
     int mjSTAGE_NONE
     mjtNum* mjb_stateComponent(mjBatch* b, int component, int* size)
 
@@ -59,7 +60,8 @@ cdef class Race:
     cdef int ring_length
     cdef int position              # next row of the ring
     cdef double* start             # (nsim, nstate) states at the start of the block
-    cdef double* controls          # (steps, nsim, nu) of the block
+    cdef double* controls          # (steps, nsim, nu + mocap) of the block
+    cdef int mocap                 # numbers of the mocap poses that actions set: 7 each, or 0
     cdef int* begun                # (steps + 1,) episodes begun in the block before step k
     cdef int* begun_sim            # (begun,) their simulations
     cdef double* begun_state       # (begun, nstate) their first states
@@ -102,6 +104,10 @@ cdef class Race:
         self.ring_data = <char*><uintptr_t>self.ring.ctypes.data
         self.ring_length = len(ring)
         self.row_size = self.ring.strides[0]
+        self.mocap = 0
+        for i in range(self.program.naction_row):
+            if self.program.action[i].kind == ACTION_POSE:
+                self.mocap = 7 * <int>mjb_model(self.program.batch).nmocap
         self.start = <double*>malloc(<size_t>shape[0] * self.program.nstate * sizeof(double))
         if self.start == NULL:
             raise MemoryError(f"no memory for the states of {shape[0]} environments")
@@ -182,13 +188,18 @@ cdef class Race:
         cdef Program* p = self.program
         cdef const double* state = mjb_state(p.batch)
         cdef const double* ctrl = mjb_stateComponent(p.batch, mjSTATE_CTRL, NULL)
-        cdef double* controls = self.controls + <size_t>k * p.nsim * p.nu
+        cdef const double* poses = mjb_stateComponent(p.batch, mjSTATE_MOCAP_POS, NULL)
+        cdef double* controls = self.controls + <size_t>k * p.nsim * (p.nu + self.mocap)
         cdef size_t row
         cdef int sim, count = self.begun[k], room
         cdef void* grown
         for sim in range(p.nsim):
             row = <size_t>sim * p.nstate
-            memcpy(controls + <size_t>sim * p.nu, ctrl + row, <size_t>p.nu * sizeof(double))
+            memcpy(controls, ctrl + row, <size_t>p.nu * sizeof(double))
+            if self.mocap:
+                # positions and quaternions lie side by side in a state
+                memcpy(controls + p.nu, poses + row, <size_t>self.mocap * sizeof(double))
+            controls += p.nu + self.mocap
             if p.episode[sim].steps:
                 continue
             if count == self.begun_room:
@@ -214,6 +225,7 @@ cdef class Race:
         cdef Program* p = self.program
         cdef double* state = mjb_state(batch)
         cdef double* ctrl = mjb_stateComponent(batch, mjSTATE_CTRL, NULL)
+        cdef double* poses = mjb_stateComponent(batch, mjSTATE_MOCAP_POS, NULL)
         cdef const double* controls = self.controls
         cdef int k, i, sim
         cdef double begin, seconds = 0
@@ -225,7 +237,10 @@ cdef class Race:
             begin = now()
             for sim in range(p.nsim):
                 memcpy(ctrl + <size_t>sim * p.nstate, controls, <size_t>p.nu * sizeof(double))
-                controls += p.nu
+                if self.mocap:
+                    memcpy(poses + <size_t>sim * p.nstate, controls + p.nu,
+                           <size_t>self.mocap * sizeof(double))
+                controls += p.nu + self.mocap
             mjb_step(batch, NULL, p.nsim, p.substeps, mjSTAGE_NONE)
             seconds += now() - begin
             for i in range(self.begun[k], self.begun[k + 1]):
@@ -248,7 +263,8 @@ cdef class Race:
         free(self.controls)
         free(self.begun)
         self.steps_room = 0
-        self.controls = <double*>malloc(<size_t>steps * p.nsim * max(p.nu, 1) * sizeof(double))
+        self.controls = <double*>malloc(<size_t>steps * p.nsim * (p.nu + self.mocap)
+                                        * sizeof(double))
         self.begun = <int*>malloc((<size_t>steps + 1) * sizeof(int))
         if self.controls == NULL or self.begun == NULL:
             raise MemoryError(f"no memory for a block of {steps} steps")

@@ -27,6 +27,7 @@ cdef extern from "mujoco/mujoco.h" nogil:
         mjtSize nbody
         mjtSize ngeom
         mjtSize nsite
+        mjtSize nmocap
         mjtSize nsensor
         mjtSize nsensordata
         int* body_contype
