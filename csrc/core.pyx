@@ -29,20 +29,7 @@ if mj_version() != mjVERSION_HEADER:
 install_warning_handler()
 
 include "exports.pxi"
-
-
-cdef void* address(name, array, dtype, shape) except? NULL:
-    """The memory of a buffer, after checking that the core may write rows into it."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a numpy array, got {type(array).__name__}")
-    if array.dtype != dtype or array.shape != shape:
-        raise ValueError(
-            f"{name} must be {np.dtype(dtype).name} {shape}, got {array.dtype.name} {array.shape}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous; pass np.ascontiguousarray({name})")
-    if not array.flags.writeable:
-        raise ValueError(f"{name} must be writeable, got a read-only array; pass a copy")
-    return <void*><uintptr_t>array.ctypes.data
+include "buffers.pxi"
 
 
 cdef class Core:
@@ -116,7 +103,7 @@ cdef class Core:
         p.reward = <const Reward*>self._table("reward")
         p.reset = <const Reset*>self._table("reset")
         p.ndraw, p.nwrite, p.nlift, p.npush = len(t.draw), len(t.write), len(t.lift), len(t.push)
-        p.derive, p.moved = t.derive, t.moved
+        p.derive = t.derive
         p.delay, p.delay_low, p.delay_size = t.delay
         p.draw = <const Draw*>self._table("draw")
         p.write = <const Write*>self._table("write")
@@ -324,7 +311,7 @@ cdef class Core:
         if snapshot.dtype != np.float64 or snapshot.shape != (len(ids), sum(sizes)):
             raise ValueError(f"a snapshot of {len(ids)} environments is float64 "
                              f"{(len(ids), sum(sizes))}, got {snapshot.dtype} {snapshot.shape}")
-        state, episode, memory, observation = np.split(snapshot, np.cumsum(sizes)[:-1], axis=1)
+        state, episode, memory, observation = np.split(snapshot, np.cumsum(sizes)[:3], axis=1)
         self.state[ids] = state
         self.episode[ids] = np.ascontiguousarray(episode).view(DTYPES["episode"])[:, 0]
         self.memory[ids] = memory

@@ -263,7 +263,6 @@ ctypedef struct Program:
     int* failed                    # (nsim,) room for ids of simulations
     int ndraw, nwrite, nlift, npush, nfield
     int derive                     # 1: mj_setConst after the draws of a reset
-    int moved                      # 1: what mj_kinematics reads is drawn, so `seen` does not do
     int delay                      # memory offset: steps, actions so far, ring of them; -1: none
     int delay_low, delay_size      # steps drawn: low .. size - 1; actions in the ring
     const Draw* draw

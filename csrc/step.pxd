@@ -57,22 +57,35 @@ cdef inline bint advance(const Program* p, const mjModel* m, mjData* d) noexcept
             mj_step(m, d)
     return warnings(d) == before and not bad(d.qpos, m.nq) and not bad(d.qvel, m.nv)
 
+cdef inline void find_places(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
+    if p.refresh & REFRESH_KINEMATICS:
+        mj_kinematics(m, d)
+    if p.refresh & REFRESH_CONTACTS:
+        mj_collision(m, d)
+
 cdef inline void refresh(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
     """Bring the derived fields that the terms read up to the new state."""
     cdef mjModel* own
     cdef mjtSize nbody, ngeom, nsite
-    if p.refresh & REFRESH_KINEMATICS:
-        if p.moved:
-            # a batch with fields of each simulation's own has a model of each thread's own
-            own = <mjModel*>m
-            nbody, ngeom, nsite = m.nbody, m.ngeom, m.nsite
-            own.nbody, own.ngeom, own.nsite = p.nbody, p.ngeom, p.nsite
-            mj_kinematics(m, d)
-            own.nbody, own.ngeom, own.nsite = nbody, ngeom, nsite
-        else:
-            mj_kinematics(p.seen, d)
-    if p.refresh & REFRESH_CONTACTS:
-        mj_collision(p.seen, d)
+    cdef int* contype
+    cdef int* conaffinity
+    cdef int* body_contype
+    cdef int* body_conaffinity
+    if p.nfield == 0:
+        find_places(p, p.seen, d)
+    else:
+        # with fields of each simulation's own, m is this thread's own model
+        own = <mjModel*>m
+        nbody, ngeom, nsite = m.nbody, m.ngeom, m.nsite
+        contype, conaffinity = m.geom_contype, m.geom_conaffinity
+        body_contype, body_conaffinity = m.body_contype, m.body_conaffinity
+        own.nbody, own.ngeom, own.nsite = p.nbody, p.ngeom, p.nsite
+        own.geom_contype, own.geom_conaffinity = p.seen.geom_contype, p.seen.geom_conaffinity
+        own.body_contype, own.body_conaffinity = p.seen.body_contype, p.seen.body_conaffinity
+        find_places(p, m, d)
+        own.nbody, own.ngeom, own.nsite = nbody, ngeom, nsite
+        own.geom_contype, own.geom_conaffinity = contype, conaffinity
+        own.body_contype, own.body_conaffinity = body_contype, body_conaffinity
     if p.refresh & REFRESH_VELOCITIES:
         mj_comPos(m, d)
         mj_comVel(m, d)

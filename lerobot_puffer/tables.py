@@ -105,7 +105,6 @@ class Tables:
     nominal: tuple[np.ndarray, ...]
     neutral: tuple[np.ndarray, np.ndarray]
     derive: bool
-    moved: bool
     delay: tuple[int, int, int]
 
 

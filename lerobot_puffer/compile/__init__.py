@@ -96,7 +96,7 @@ class _Compiler:
             draw=rows("draw", randomization.draws), write=writes.table,
             lift=rows("lift", randomization.lifts), push=rows("push", randomization.pushes),
             fields=writes.fields, nominal=writes.nominal, neutral=randomization.neutral(),
-            derive=randomization.derive, moved=randomization.moved(writes),
+            derive=randomization.derive,
             delay=randomization.delay,
         )
         return CompiledTask(

@@ -60,8 +60,6 @@ QUANTITIES: dict[t.Quantity, Quantity] = {
     "light_brightness": Quantity("light", "1", ("scale",), drawn=True),
     "color": Quantity("geom", "1", _BOTH, width=(3, 3), drawn=True),
 }
-# fields that place bodies, geoms and sites
-PLACING = {"qpos0", "geom_pos", "body_ipos", "site_pos"}
 
 # (field, element, write kind, power, which of the part's numbers)
 Change = tuple[str, int, str, int, int]

@@ -16,7 +16,6 @@ import numpy as np
 from lerobot_puffer import terms as t
 from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile.quantities import (
-    PLACING,
     QUANTITIES,
     Quantity,
     changes,
@@ -102,10 +101,6 @@ class RandomizationCompiler:
         """Memory offsets of the numbers drawn, and what leaves the model as it is."""
         offsets, values = zip(*self._neutral, strict=True) if self._neutral else ((), ())
         return np.array(offsets, np.intp), np.array(values)
-
-    def moved(self, writes: Writes) -> bool:
-        """Whether the draws change what mj_kinematics reads."""
-        return bool(PLACING & set(writes.fields))
 
     # -------------------------------------------------------------------- kinds of term
 
