@@ -36,7 +36,31 @@ cdef extern from "mujoco/mujoco.h" nogil:
         int* geom_conaffinity
         int* eq_obj2id
         double* eq_data
+        mjtSize ntendon
+        mjtSize nflex
+        mjtSize ncam
+        int* geom_type
+        double* geom_size
+        int* sensor_type
         mjOption opt
+
+    ctypedef struct mjvOption:
+        pass
+    ctypedef struct mjvCamera:
+        int type
+        int fixedcamid
+    ctypedef struct mjvPerturb:
+        pass
+    ctypedef struct mjvScene:
+        pass
+    ctypedef struct mjrRect:
+        int left
+        int bottom
+        int width
+        int height
+    ctypedef struct mjrContext:
+        int offWidth
+        int offHeight
 
     ctypedef struct mjContact:
         double dist
@@ -77,6 +101,13 @@ cdef extern from "mujoco/mujoco.h" nogil:
 
     int mjINT_EULER
 
+    int mjGEOM_PLANE
+    int mjSENS_RANGEFINDER
+    int mjCAMERA_FIXED
+    int mjCAT_ALL
+    int mjFB_OFFSCREEN
+    int mjFONTSCALE_50
+
     ctypedef mjtNum (*mjfTime)() noexcept nogil
     mjfTime mjcb_time              # clock of mjData.timer, NULL: none
 
@@ -101,14 +132,36 @@ cdef extern from "mujoco/mujoco.h" nogil:
     void mj_kinematics(const mjModel* m, mjData* d)
     void mj_comPos(const mjModel* m, mjData* d)
     void mj_comVel(const mjModel* m, mjData* d)
+    void mj_camlight(const mjModel* m, mjData* d)
     void mj_collision(const mjModel* m, mjData* d)
     void mj_setState(const mjModel* m, mjData* d, const mjtNum* state, int sig)
+    void mj_getState(const mjModel* m, const mjData* d, mjtNum* state, int sig)
     void mj_contactForce(const mjModel* m, const mjData* d, int id, mjtNum* result)
     void mju_negQuat(mjtNum* res, const mjtNum* quat)
     void mju_mulQuat(mjtNum* res, const mjtNum* quat1, const mjtNum* quat2)
     void mju_rotVecQuat(mjtNum* res, const mjtNum* vec, const mjtNum* quat)
     void mj_objectVelocity(const mjModel* m, const mjData* d, int objtype, int objid,
                            mjtNum* res, int flg_local)
+    mjData* mj_makeData(const mjModel* m)
+    void mj_deleteData(mjData* d)
+    int mj_stateSize(const mjModel* m, int sig)
+
+    void mjv_defaultOption(mjvOption* opt)
+    void mjv_defaultCamera(mjvCamera* cam)
+    void mjv_defaultFreeCamera(const mjModel* m, mjvCamera* cam)
+    void mjv_defaultScene(mjvScene* scn)
+    void mjv_makeScene(const mjModel* m, mjvScene* scn, int maxgeom)
+    void mjv_freeScene(mjvScene* scn)
+    void mjv_updateScene(const mjModel* m, mjData* d, const mjvOption* opt,
+                         const mjvPerturb* pert, mjvCamera* cam, int catmask, mjvScene* scn)
+    void mjv_updateCamera(const mjModel* m, const mjData* d, mjvCamera* cam, mjvScene* scn)
+    void mjv_makeLights(const mjModel* m, const mjData* d, mjvScene* scn)
+    void mjr_defaultContext(mjrContext* con)
+    void mjr_makeContext(const mjModel* m, mjrContext* con, int fontscale)
+    void mjr_freeContext(mjrContext* con)
+    void mjr_setBuffer(int framebuffer, mjrContext* con)
+    void mjr_render(mjrRect viewport, mjvScene* scn, const mjrContext* con)
+    void mjr_readPixels(unsigned char* rgb, float* depth, mjrRect viewport, const mjrContext* con)
 
 cdef extern from "mujoco/mjbatch.h" nogil:
     ctypedef struct mjBatch:

@@ -201,7 +201,7 @@ def test_the_variable_is_respected(backend):
 
 def test_drawing_with_glfw_without_a_display_says_what_to_do():
     said = run(DRAW, MUJOCO_GL="glfw")
-    assert said.startswith("RenderError glfw cannot draw 32 x 32 pixels")
+    assert said.startswith("RenderError glfw cannot draw")
     assert "apt-get install libegl1" in said and "MUJOCO_GL=egl" in said
 
 
