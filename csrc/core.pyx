@@ -28,6 +28,9 @@ if mj_version() != mjVERSION_HEADER:
         "lerobot_puffer")
 install_warning_handler()
 
+# of the header that this was compiled with, and of the library that is loaded: 4000000 is 4.0.0
+HEADER_VERSION, LIBRARY_VERSION = mjVERSION_HEADER, mj_version()
+
 include "exports.pxi"
 include "buffers.pxi"
 
@@ -134,13 +137,16 @@ cdef class Core:
         table = getattr(self.tables, name)
         return address(name, table, DTYPES[name], table.shape)
 
-    def bind(self, actions, observations, final_observations, rewards, terminals, truncations):
+    def bind(self, actions, observations, final_observations, rewards, terminals, truncations,
+             final_states=None):
         """Take the buffers that every call reads and writes; they are kept, never rebound.
 
         Args:
           actions: (num_envs, naction), read. float32, or float64 with `double_precision`, as are
             observations, final_observations (num_envs, nobs) and rewards (num_envs,).
           terminals, truncations: (num_envs,) bool.
+          final_states: (num_envs, nstate) float64, or None. Row i is the last state of the
+            simulation's last episode that ended; of one that diverged, the state before that.
         """
         cdef Program* p = &self.program
         kind = np.float64 if self.double_precision else np.float32
@@ -151,7 +157,10 @@ cdef class Core:
         p.rewards = address("rewards", rewards, kind, (n,))
         p.terminals = <uint8_t*>address("terminals", terminals, np.bool_, (n,))
         p.truncations = <uint8_t*>address("truncations", truncations, np.bool_, (n,))
-        self.buffers = (actions, observations, final_observations, rewards, terminals, truncations)
+        p.final_states = NULL if final_states is None else <double*>address(
+            "final_states", final_states, np.float64, (n, p.nstate))
+        self.buffers = (actions, observations, final_observations, rewards, terminals, truncations,
+                        final_states)
 
     cdef int _open(self) except -1:
         """Make sure that this process has a batch."""

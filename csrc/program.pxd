@@ -257,6 +257,7 @@ ctypedef struct Program:
     void* actions                  # (nsim, naction) float or double, as the four below
     void* observations             # (nsim, nobs)
     void* final_observations       # (nsim, nobs)
+    double* final_states           # (nsim, nstate) last state of the ended episode, NULL: not kept
     void* rewards                  # (nsim,)
     uint8_t* terminals             # (nsim,)
     uint8_t* truncations           # (nsim,)

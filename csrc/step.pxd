@@ -139,6 +139,15 @@ cdef inline void end_episode(const Program* p, Episode* e, double* memory) noexc
     for i in range(p.nreward):
         memory[p.term_log + i] += memory[p.reward[i].total]
 
+cdef inline void keep_final_state(const Program* p, const mjModel* m, const mjData* d, int sim,
+                                  bint failed) noexcept nogil:
+    """The state that the final observation shows; before the step if that diverged."""
+    cdef double* state = p.final_states + <size_t>sim * p.nstate
+    if failed:
+        memcpy(state, mjb_state(p.batch) + <size_t>sim * p.nstate, p.nstate * sizeof(double))
+    else:
+        mj_getState(m, d, state, mjSTATE_INTEGRATION)
+
 cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, int sim,
                                  real* actions) noexcept nogil:
     """One environment step."""
@@ -193,6 +202,8 @@ cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, 
             end_episode(p, e, memory)
         if not failed:
             observe(p, e, d, memory, values, final_row)
+        if p.final_states != NULL:
+            keep_final_state(p, m, d, sim, failed)
         if p.autoreset == AUTORESET_SAME_STEP:
             begin_episode(p, m, d, sim, e, memory, row)
         else:

@@ -10,6 +10,8 @@ from lerobot_puffer.tables import CompiledTask
 DTYPES: dict[str, np.dtype[Any]]
 KINDS: dict[str, dict[str, int]]
 SIGNALS_MAX: int
+HEADER_VERSION: int
+LIBRARY_VERSION: int
 
 def philox_block(counter: Sequence[int], key: Sequence[int]) -> tuple[int, int, int, int]: ...
 def apply_writes(
@@ -36,6 +38,7 @@ class Core:
         rewards: np.ndarray,
         terminals: np.ndarray,
         truncations: np.ndarray,
+        final_states: np.ndarray | None = None,
     ) -> None: ...
     def seed(
         self, seeds: Sequence[int] | np.ndarray, streams: Sequence[int] | np.ndarray,

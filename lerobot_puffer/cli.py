@@ -1,4 +1,4 @@
-"""`lerobot-puffer`: tasks, bench, train, eval, demo.
+"""`lerobot-puffer`: tasks, bench, train, eval, demo, doctor.
 
 Each subcommand's work is in the file of its name; a user's mistake ends with one line and exit
 status 2.
@@ -113,6 +113,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     demo.add_argument("--out", default="runs/demo", help="folder of the results")
     demo.add_argument("--seed", type=int, default=1)
+
+    commands.add_parser("doctor", help="what is installed, what draws, what is missing")
     return parser
 
 
@@ -216,7 +218,14 @@ def _demo(args: argparse.Namespace) -> int:
     return demo(args.out, args.seed)
 
 
-_COMMANDS = {"tasks": _tasks, "bench": _bench, "train": _train, "eval": _eval, "demo": _demo}
+def _doctor(args: argparse.Namespace) -> int:
+    from lerobot_puffer.doctor import doctor
+
+    return doctor()
+
+
+_COMMANDS = {"tasks": _tasks, "bench": _bench, "train": _train, "eval": _eval, "demo": _demo,
+             "doctor": _doctor}
 
 if __name__ == "__main__":
     sys.exit(main())

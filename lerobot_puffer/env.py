@@ -1,7 +1,7 @@
 """`LeRobotPuffer`: a task as a native PufferLib environment.
 
 The step is `Core.step` (csrc/core.pyx, csrc/step.pxd); this file gives it PufferLib's buffers,
-spaces and log. `gym.py` is the other way in.
+spaces and log, and draws the pictures of `obs_type="pixels"`. `gym.py` is the other way in.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import copy
 import os
 import secrets
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 
 def _import_pufferlib() -> None:
@@ -37,6 +37,9 @@ from lerobot_puffer._core import Core
 from lerobot_puffer.arguments import check_count, default_threads, usable_cpus
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.log import means
+from lerobot_puffer.names import close
+from lerobot_puffer.rendering import Pictures
+from lerobot_puffer.tables import CompiledTask
 from lerobot_puffer.tasks import Randomize, make_task
 from lerobot_puffer.terms import Task
 
@@ -59,13 +62,20 @@ class LeRobotPuffer(pufferlib.PufferEnv):
       truncation_as_terminal: a time limit sets `terminals` too. PuffeRL 3.0 looks at `terminals`
         only, so its training configurations set it.
       persistent: MuJoCo keeps one mjData a simulation; the trajectories are the same.
+      obs_type: "state" for the task's row of numbers, "pixels" for pictures.
+      cameras: what draws the pictures, names or ids, -1 for the free camera; None for the task's
+        `render_camera`. No other camera is drawn.
+      width, height: size of a picture, pixels.
 
     Attributes:
-      observations (num_envs, n) float32, rewards (num_envs,) float32, terminals, truncations,
-        masks (num_envs,) bool, actions (num_envs, nu) float32: written in place.
-      final_observations: (num_envs, n) float32; row i is the last observation of the episode
-        that ended when terminals[i] or truncations[i] was last set. `observations` then holds
-        the first one of the next episode.
+      observations: (num_envs, n) float32, or (num_envs, cameras, height, width, 3) uint8 RGB, the
+        top row first. rewards (num_envs,) float32, terminals, truncations, masks (num_envs,)
+        bool, actions (num_envs, nu) float32. All are written in place.
+      final_observations: as observations; row i is the last observation of the episode that
+        ended when terminals[i] or truncations[i] was last set. `observations` then holds the
+        first one of the next episode.
+      states, final_states: (num_envs, n) float32, the rows of numbers of both, whatever
+        `obs_type`; with "state" they are the observations themselves.
       model: the mujoco.MjModel. substeps: mj_step calls a step.
       layout: names, slices, units and ranges of the observation's parts.
       randomized: what differs from the nominal task, with ranges, units and where the numbers drawn
@@ -73,6 +83,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
 
     Raises:
       ValueError: a number is out of range, a name is unknown, a buffer does not fit.
+      RenderError: of `reset` and `step`, where pictures are asked for and cannot be drawn.
     """
 
     def __init__(
@@ -90,6 +101,10 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         log_interval: int = 128,
         truncation_as_terminal: bool = False,
         persistent: bool = False,
+        obs_type: Literal["state", "pixels"] = "state",
+        cameras: Sequence[str | int] | None = None,
+        width: int = 84,
+        height: int = 84,
     ) -> None:
         compiled = compile_task(make_task(task, assets, goal, options, randomize))
         num_envs = check_count("num_envs", num_envs, 1)
@@ -103,19 +118,29 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         self.layout = compiled.layout
         self.randomized = compiled.randomized
         self.log_interval = check_count("log_interval", log_interval, 1)
-        low, high = compiled.bounds()
-        self.single_observation_space = gymnasium.spaces.Box(
-            low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+        self._pictures = _pictures(compiled, obs_type, cameras, width, height)
+        if self._pictures is None:
+            low, high = compiled.bounds()
+            self.single_observation_space = gymnasium.spaces.Box(
+                low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+        else:
+            self.single_observation_space = gymnasium.spaces.Box(
+                0, 255, self._pictures.shape, np.uint8)
         self.single_action_space = gymnasium.spaces.Box(
             -1.0, 1.0, (compiled.tables.naction,), np.float32)
         self.num_agents = num_envs
         super().__init__(buf)
         self.masks[:] = True
         self.final_observations = np.zeros_like(self.observations)
+        self.states, self.final_states = self.observations, self.final_observations
+        if self._pictures is not None:
+            self.states, self.final_states = np.zeros(
+                (2, num_envs, compiled.tables.nobs), np.float32)
+            self._last = np.zeros((num_envs, len(compiled.tables.init)))
         self.core = Core(compiled, num_envs, num_threads, persistent=persistent,
                          truncation_as_terminal=truncation_as_terminal)
-        self.core.bind(self.actions, self.observations, self.final_observations, self.rewards,
-                       self.terminals, self.truncations)
+        self.core.bind(self.actions, self.states, self.final_states, self.rewards, self.terminals,
+                       self.truncations, None if self._pictures is None else self._last)
         self._steps = 0
         self._seed = seed
         self._first = True
@@ -138,6 +163,8 @@ class LeRobotPuffer(pufferlib.PufferEnv):
             self.core.seed(np.full(self.num_agents, seed, np.uint64), self._streams)
         self._first = False
         self.core.reset()
+        if self._pictures is not None:
+            self._pictures.draw(self.core.state, self.observations)
         self._steps = 0
         return self.observations, []
 
@@ -164,6 +191,11 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         if self._first:
             self.reset()
         self.core.step()
+        if self._pictures is not None:
+            ended = np.flatnonzero(self.terminals | self.truncations).astype(np.int32)
+            if ended.size:
+                self._pictures.draw(self._last, self.final_observations, ended)
+            self._pictures.draw(self.core.state, self.observations)
         self._steps += 1
         infos: list[dict] = []
         if self._steps % self.log_interval == 0:
@@ -183,6 +215,9 @@ class LeRobotPuffer(pufferlib.PufferEnv):
     def set_state(self, state: np.ndarray, ids: np.ndarray | None = None) -> None:
         """Restore what `get_state` returned; the simulations go on from there bit for bit."""
         self.core.set_state(state, ids)
+        if self._pictures is not None:
+            rows = None if ids is None else np.asarray(ids, np.int32)
+            self._pictures.draw(self.core.state, self.observations, rows)
 
     def data(self, index: int = 0) -> mujoco.MjData:
         """A copy of one simulation's MuJoCo state, with its derived fields, e.g. to render it."""
@@ -196,5 +231,29 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         return data
 
     def close(self) -> None:
-        """Free the simulations."""
+        """Free the simulations and what draws them."""
         self.core.close()
+        if self._pictures is not None:
+            self._pictures.close()
+
+
+def _pictures(
+    compiled: CompiledTask, obs_type: str, cameras: Sequence[str | int] | None, width: int,
+    height: int,
+) -> Pictures | None:
+    """What draws the observations; None where they are numbers."""
+    kinds = ("state", "pixels")
+    if obs_type not in kinds:
+        raise ValueError(f"obs_type must be one of {', '.join(kinds)}; got {obs_type!r}"
+                         + close(str(obs_type), kinds))
+    if obs_type == "state":
+        if cameras is not None:
+            raise ValueError(f"cameras {cameras!r} are for obs_type='pixels', got 'state'")
+        return None
+    if cameras is None:
+        camera = compiled.task.render_camera
+        cameras = (-1 if camera is None else camera,)
+    if isinstance(cameras, str) or not cameras:
+        raise ValueError("cameras must be a tuple of at least one name or id, as (\"top\",), got "
+                         f"{cameras!r}")
+    return Pictures(compiled, cameras, width, height)

@@ -104,11 +104,16 @@ class Pictures:
     def __init__(
         self, compiled: CompiledTask, cameras: Sequence[str | int], width: int, height: int
     ) -> None:
+        self._painter: Painter | None = None
         self.compiled = compiled
         self.width = check_count("width", width, 1)
         self.height = check_count("height", height, 1)
         self.cameras = tuple(find_camera(compiled.model, camera) for camera in cameras)
-        self._painter: Painter | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(cameras, height, width, 3): of a state's pictures."""
+        return len(self.cameras), self.height, self.width, 3
 
     def draw(self, states: np.ndarray, pixels: np.ndarray, ids: np.ndarray | None = None,
              memory: np.ndarray | None = None) -> None:
