@@ -1,4 +1,4 @@
-"""Builds csrc/ into lerobot_puffer._core and lerobot_puffer._bench; pyproject.toml has the rest.
+"""Builds csrc/ into lerobot_puffer._core, ._bench and ._draw; pyproject.toml has the rest.
 
 LEROBOT_PUFFER_DEBUG=1 builds with bounds checks and the address and undefined-behaviour
 sanitizers. The compiled modules carry no path: `import mujoco` loads the library, and the loader

@@ -3,7 +3,8 @@
 Every side runs in a Python of its own: the others in .cache/venvs, which `make_venv` fills from
 the package index, ours in the one that starts the script (`make install` makes it). A script
 starts itself once a side with `--worker SIDE` (`workers`, `serve`), has the settings take turns in
-blocks (`race`) and prints what was found (`report`). `reference.py` and `so101_nexus.py` do.
+blocks (`race`) and prints what was found (`report`). `reference.py`,
+`rendering.py` and `so101_nexus.py` do.
 
 Environments stay open from block to block, so that after the first they are measured in the
 middle of their episodes. Nothing is imported at the top but the standard library: the other
@@ -251,11 +252,17 @@ class Workers:
 
 
 @contextmanager
-def workers(script: str, sides: tuple[Side, ...]) -> Iterator[Workers]:
-    """Start this package's worker and those of the other sides; end them afterwards."""
+def workers(script: str, sides: tuple[Side, ...], gl: str = "disable") -> Iterator[Workers]:
+    """Start this package's worker and those of the other sides; end them afterwards.
+
+    Args:
+      script: the file that they run.
+      sides: the other packages.
+      gl: their MUJOCO_GL; nothing is drawn by default.
+    """
     pythons = {OURS: sys.executable} | {side.name: make_venv(side) for side in sides}
-    # nothing is drawn; one BLAS thread, as numpy has nothing to share out here
-    env = os.environ | {"MUJOCO_GL": "disable", "OMP_NUM_THREADS": "1"}
+    # one BLAS thread, as numpy has nothing to share out here
+    env = os.environ | {"MUJOCO_GL": gl, "OMP_NUM_THREADS": "1"}
     foreign = {name: value for name, value in env.items() if name != "PYTHONPATH"}
     processes = {
         name: subprocess.Popen(
