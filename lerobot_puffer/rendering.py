@@ -178,6 +178,9 @@ class Camera:
       width, height: size of the picture, pixels.
       camera: name or id, -1 for the free camera; None for the task's `render_camera`.
 
+    Attributes:
+      camera: its id. width, height: pixels.
+
     Raises:
       ValueError: the size or the camera does not exist.
     """
@@ -188,6 +191,8 @@ class Camera:
     ) -> None:
         camera = compiled.task.render_camera if camera is None else camera
         self._pictures = Pictures(compiled, (-1 if camera is None else camera,), width, height)
+        self.camera = self._pictures.cameras[0]
+        self.width, self.height = self._pictures.width, self._pictures.height
 
     def render(self, state: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
         """A picture of a simulation.
@@ -204,7 +209,7 @@ class Camera:
           RenderError: there is no OpenGL here, or it refuses a picture of this size.
         """
         self._pictures.open()  # refuses a size before there is memory for it
-        pixels = np.empty((1, 1, self._pictures.height, self._pictures.width, 3), np.uint8)
+        pixels = np.empty((1, 1, self.height, self.width, 3), np.uint8)
         self._pictures.draw(np.ascontiguousarray(state)[None], pixels, None,
                             None if memory is None else memory[None])
         return pixels[0, 0]
