@@ -164,7 +164,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         self._first = False
         self.core.reset()
         if self._pictures is not None:
-            self._pictures.draw(self.core.state, self.observations)
+            self._pictures.draw(self.core.state, self.observations, None, self.core.memory)
         self._steps = 0
         return self.observations, []
 
@@ -190,12 +190,16 @@ class LeRobotPuffer(pufferlib.PufferEnv):
             self.actions[:] = actions
         if self._first:
             self.reset()
-        self.core.step()
-        if self._pictures is not None:
+        if self._pictures is None:
+            self.core.step()
+        else:
+            # the look of the episodes that end, which a reset draws anew
+            drawn = self.core.memory.copy() if self.randomized else None
+            self.core.step()
             ended = np.flatnonzero(self.terminals | self.truncations).astype(np.int32)
             if ended.size:
-                self._pictures.draw(self._last, self.final_observations, ended)
-            self._pictures.draw(self.core.state, self.observations)
+                self._pictures.draw(self._last, self.final_observations, ended, drawn)
+            self._pictures.draw(self.core.state, self.observations, None, self.core.memory)
         self._steps += 1
         infos: list[dict] = []
         if self._steps % self.log_interval == 0:
@@ -217,7 +221,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         self.core.set_state(state, ids)
         if self._pictures is not None:
             rows = None if ids is None else np.asarray(ids, np.int32)
-            self._pictures.draw(self.core.state, self.observations, rows)
+            self._pictures.draw(self.core.state, self.observations, rows, self.core.memory)
 
     def data(self, index: int = 0) -> mujoco.MjData:
         """A copy of one simulation's MuJoCo state, with its derived fields, e.g. to render it."""

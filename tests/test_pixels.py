@@ -19,7 +19,7 @@ from lerobot_puffer.compile import compile_task
 from lerobot_puffer.rendering import Pictures, RenderError, opengl
 from lerobot_puffer.signals import Below, Height, Site
 from lerobot_puffer.tasks import make_task
-from lerobot_puffer.terms import Success
+from lerobot_puffer.terms import RandomField, Success
 
 pytestmark = pytest.mark.no_sanitizer
 
@@ -383,3 +383,27 @@ def test_software_drawing_beside_a_gpu_warns_once_with_the_repair(monkeypatch):
         warnings.simplefilter("error")
         pictures.open()
     pictures.close()
+
+
+def test_each_environment_is_drawn_as_its_episode_looks():
+    colors = (RandomField(quantity="color", scale=(0.2, 1.0)),)
+    env = LeRobotPuffer("reach", 2, 1, obs_type="pixels", width=32, height=24, randomize=colors)
+    env.reset(0)
+    # the same state in both, so that only what was drawn differs
+    env.core.state[1] = env.core.state[0]
+    first, second = (camera_picture(env, 0), camera_picture(env, 1))
+    assert not np.array_equal(first, second)
+    for _ in range(env.compiled.task.episode_length):
+        memory = env.core.memory.copy()
+        env.step(np.zeros((2, 6), np.float32))
+    assert env.truncations.all()
+    camera = rendering.Camera(env.compiled, 32, 24)
+    for i in range(2):
+        assert np.array_equal(env.observations[i, 0], camera_picture(env, i))
+        assert np.array_equal(env.final_observations[i, 0], camera.render(env._last[i], memory[i]))
+    env.close()
+
+
+def camera_picture(env, index):
+    camera = rendering.Camera(env.compiled, 32, 24)
+    return camera.render(env.core.state[index], env.core.memory[index])
