@@ -38,7 +38,14 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lerobot_puffer' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "pufferlib":
+            raise
+        raise ModuleNotFoundError(
+            f"{name} needs pufferlib: pip install 'lerobot_puffer[puffer]'; gymnasium.make does "
+            "without it", name="pufferlib") from error
 
 
 def register_envs() -> None:

@@ -32,6 +32,7 @@ from lerobot_puffer.tables import CompiledTask
 from lerobot_puffer.tasks import REGISTRY, make_task
 from lerobot_puffer.terms import Task
 
+SWEEP_NUM_ENVS = [2, 4, 8, 16, 32]
 SETTLE_ENVS = 256
 SETTLE_STEPS = 300
 BLOCK_SECONDS = 0.03
@@ -259,7 +260,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backend", choices=sweep.BACKENDS,
                        help="native: threads; puffer: pufferlib.vector.make, Multiprocessing; "
                             "gym: gymnasium AsyncVectorEnv")
-    group.add_argument("--sweep-num-envs", type=counts, default=[2, 4, 8, 16, 32])
+    group.add_argument("--sweep-num-envs", type=counts, default=SWEEP_NUM_ENVS)
     group.add_argument("--num-workers", type=counts, default=[usable_cpus()],
                        help="threads of native, processes of puffer")
     group.add_argument("--num-steps", type=int, default=1_000_000,
@@ -273,9 +274,12 @@ def run(args: argparse.Namespace) -> int:
         if args.backend:
             sweep.run(args)
         else:
+            if args.plot_path or args.sweep_num_envs != SWEEP_NUM_ENVS:
+                raise ValueError("--sweep-num-envs and --plot-path are of a sweep: choose its "
+                                 f"--backend {', '.join(sweep.BACKENDS)}")
             race(args)
     except (RuntimeError, ValueError) as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"lerobot-puffer bench: {error}", file=sys.stderr)
         return 1
     return 0
 

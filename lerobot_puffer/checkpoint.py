@@ -19,6 +19,7 @@ from torch import nn
 
 import lerobot_puffer
 from lerobot_puffer.compile import compile_task
+from lerobot_puffer.names import close
 from lerobot_puffer.policy import PolicyShape, make_policy
 from lerobot_puffer.tables import CompiledTask
 from lerobot_puffer.tasks import REGISTRY, make_task
@@ -135,8 +136,9 @@ def find_newest(task: str, root: str | Path = "runs") -> Path:
     """
     found = list(Path(root).glob(f"{task}/*/policy.pt"))
     if not found:
-        raise CheckpointError(f"no checkpoint of {task} under {root}/{task}: train one with "
-                              f"lerobot-puffer train {task}, or name its file")
+        raise CheckpointError(f"no checkpoint of {task} under {root}/{task}" + (
+            f": train one with lerobot-puffer train {task}, or name its file" if task in REGISTRY
+            else f", and no registered task has that name{close(task, REGISTRY)}"))
     return max(found, key=lambda path: path.stat().st_mtime)
 
 

@@ -30,11 +30,9 @@ _EXTRAS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status."""
-    # torch warns about a package of NVIDIA's that has nothing to do with us
-    warnings.filterwarnings("ignore", message="The pynvml package is deprecated")
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
     # torch's remark on a package that pufferlib's dependencies install
     warnings.filterwarnings("ignore", message="The pynvml package is deprecated")
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser(arguments)
     if not arguments:
         parser.print_help()
@@ -120,21 +118,24 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def _tasks(args: argparse.Namespace) -> int:
     from lerobot_puffer.compile import compile_task
-    from lerobot_puffer.tasks import REGISTRY, make_task
+    from lerobot_puffer.tasks import REGISTRY, make_task, option_defaults
 
     names = lerobot_puffer.GYM_IDS | lerobot_puffer.ALOHA_IDS
     ids = {task: f"   lerobot_puffer/{name}" for name, task in names.items()}
     for name in REGISTRY:
         compiled = compile_task(make_task(name))
         task, tables = compiled.task, compiled.tables
+        options = option_defaults(name).items()
         limit = f"{task.episode_length} steps" if task.episode_length else "no end"
         print(f"{name}{ids.get(name, '')}\n"
               f"  {(REGISTRY[name].__doc__ or '').strip().splitlines()[0]}\n"
               f"  {1 / compiled.control_timestep:g} Hz, {limit}\n"
+              f"  options {', '.join(f'{key}={value}' for key, value in options) or 'none'}\n"
               f"  action ({tables.naction},) in -1..1, {type(task.action).__name__.lower()}\n"
               f"  observation ({tables.nobs},):")
+        width = max(len(entry.name) for entry in compiled.layout)
         for entry in compiled.layout:
-            print(f"    {entry.start:3d}:{entry.start + entry.size:<3d} {entry.name:<15} "
+            print(f"    {entry.start:3d}:{entry.start + entry.size:<3d} {entry.name:<{width}}  "
                   f"{entry.low:g} .. {entry.high:g}  {entry.unit}")
     return 0
 

@@ -111,6 +111,9 @@ def run(args: argparse.Namespace) -> None:
     tasks = args.task or ["lerobot_reach"]
     if len(tasks) > 1:
         raise ValueError(f"a sweep takes one task, got {' '.join(tasks)}")
+    if args.assets != "native" or args.options:
+        raise ValueError("a sweep takes a task as it is; --assets and --options are of the "
+                         "comparison with raw MuJoCo, without --backend")
     pyplot = None
     if args.plot_path:
         matplotlib = needs("matplotlib", "render")

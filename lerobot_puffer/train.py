@@ -193,6 +193,13 @@ class _Run:
         # PuffeRL reads it for the LSTM; PufferEnv has it misspelt
         if not hasattr(vecenv, "agents_per_batch"):
             vecenv.agents_per_batch = vecenv.num_agents
+        batch = self.config["batch_size"]
+        if batch == "auto":
+            batch = vecenv.num_agents * int(self.config["bptt_horizon"])
+        if self.config["total_timesteps"] < batch:
+            raise ValueError(f"train.total_timesteps must be at least one batch, {batch} steps, "
+                             f"got {self.config['total_timesteps']} a process; a batch is "
+                             "env.num_envs times train.bptt_horizon")
         logger = make_loggers(self.options, self.task.name, self.folder, self.world)
         trainer = Trainer(
             self.config | {"env": self.task.name, "use_rnn": rnn is not None}, vecenv,

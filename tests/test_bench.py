@@ -136,6 +136,15 @@ def test_sweep_counts_environments(backend, tmp_path, capsys):
             assert line["steps_per_second"] > 0
 
 
+@pytest.mark.parametrize(("options", "message"), [
+    (("--sweep-num-envs", "2"), "choose its --backend native, puffer, gym"),
+    (("--backend", "gym", "--options", "physics=fast"), "a sweep takes a task as it is"),
+])
+def test_options_without_effect_are_refused(options, message, capsys):
+    assert bench.run(arguments(*options)) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_a_task_is_found_by_its_id_also_one_of_pictures():
     assert sweep.env_id("reach") == "lerobot_puffer/Reach-v0"
     assert sweep.env_id("aloha_insertion") == "lerobot_puffer/AlohaInsertion-v0"

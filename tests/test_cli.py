@@ -36,6 +36,7 @@ def test_tasks_lists_every_task_with_its_layout(capsys):
     for name, task in (lerobot_puffer.GYM_IDS | lerobot_puffer.ALOHA_IDS).items():
         assert f"{task}   lerobot_puffer/{name}" in out
     assert "gripper_pos" in out
+    assert "options control_rate=25\n" in out and "options none\n" in out
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def test_tasks_lists_every_task_with_its_layout(capsys):
         (("train",), "which task?"),
         (("train", "raech"), "unknown task 'raech'; did you mean 'reach'?"),
         (("eval", "reach", "nowhere.pt"), "no checkpoint at nowhere.pt"),
+        (("eval", "raech"), "no registered task has that name; did you mean 'reach'?"),
         (("bench", "--task", "raech"), "invalid choice: 'raech'"),
         (("bench", "--num-envs", "0"), "whole numbers from 1 on"),
     ],
@@ -87,3 +89,12 @@ def test_a_missing_extra_is_named():
                           timeout=120, check=False)
     assert done.returncode == 2
     assert "pip install 'lerobot_puffer[train]'" in done.stderr
+
+
+@pytest.mark.no_sanitizer
+def test_the_native_environment_names_the_extra_that_it_lacks():
+    code = ("import sys; sys.modules['pufferlib'] = None\n"
+            "from lerobot_puffer import LeRobotPuffer\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert "LeRobotPuffer needs pufferlib: pip install 'lerobot_puffer[puffer]'" in done.stderr

@@ -262,6 +262,10 @@ def Fixed_(i):  # noqa: N802
 def test_unknown_tasks_and_options_are_named():
     with pytest.raises(ValueError, match="unknown task 'rech'; did you mean 'reach'"):
         make_task("rech")
+    with pytest.raises(ValueError, match="as a Gymnasium id it is the task 'pick_place'"):
+        make_task("lerobot_puffer/PickPlace-v0")
+    with pytest.raises(ValueError, match="task must be a name or a Task, got 3"):
+        make_task(3)
     with pytest.raises(ValueError, match="assets must be 'native' or 'reference', got 'other'"):
         make_task("lerobot_reach", assets="other")
     with pytest.raises(ValueError, match="goal has no 'target'; did you mean 'target_pos'"):

@@ -106,6 +106,7 @@ def test_importing_the_trainer_leaves_warnings_and_ctrl_c_alone():
 
 @pytest.mark.parametrize(("changes", "error"), [
     ({"train.learning_rat": 1}, "did you mean '--train.learning-rate'"),
+    ({"train.total_timesteps": 10}, "train.total_timesteps must be at least one batch"),
     ({"train.total_timesteps": "many"}, "--train.total-timesteps must be a whole number"),
     ({"train.device": "cuda:7"}, "sees no GPU"),
     ({"train.minibatch_size": 10**6}, "PufferLib: "),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any
 
+from lerobot_puffer import ALOHA_IDS, GYM_IDS
 from lerobot_puffer.names import close
 from lerobot_puffer.tasks.aloha_ee import aloha_insertion_ee, aloha_transfer_cube_ee
 from lerobot_puffer.tasks.aloha_insertion import aloha_insertion
@@ -44,6 +45,12 @@ Randomize = bool | str | tuple[Randomization, ...] | None
 _COMMON = ("assets", "goal")
 
 
+def option_defaults(task: str) -> dict[str, Any]:
+    """The options of a registered task and their defaults."""
+    return {name: parameter.default for name, parameter in
+            signature(REGISTRY[task]).parameters.items() if name not in _COMMON}
+
+
 def make_task(
     task: str | Task, assets: str = "native", goal: dict | None = None,
     options: Mapping[str, Any] | None = None, randomize: Randomize = None,
@@ -72,12 +79,16 @@ def _make(task: str | Task, assets: str, goal: dict | None,
             raise ValueError("assets, goal and options are of registered tasks; change the Task "
                              "itself with dataclasses.replace")
         return task
+    if not isinstance(task, str):
+        raise ValueError(f"task must be a name or a Task, got {task!r}")
     if task not in REGISTRY:
-        raise ValueError(f"unknown task {task!r}{close(task, REGISTRY)}")
+        named = (GYM_IDS | ALOHA_IDS).get(task.removeprefix("lerobot_puffer/"))
+        raise ValueError(f"unknown task {task!r}" + (
+            f"; as a Gymnasium id it is the task {named!r}" if named else close(task, REGISTRY)))
     if assets not in ("native", "reference"):
         raise ValueError(f"assets must be 'native' or 'reference', got {assets!r}")
     options = dict(options or {})
-    known = [name for name in signature(REGISTRY[task]).parameters if name not in _COMMON]
+    known = option_defaults(task)
     for name in options:
         if name not in known:
             raise ValueError(f"task {task!r} has no option {name!r}; "
