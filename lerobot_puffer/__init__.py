@@ -1,7 +1,9 @@
-"""Reinforcement-learning environments for LeRobot arms as a native PufferLib environment.
+"""Reinforcement-learning environments for the SO-101 and ALOHA, native to PufferLib.
 
-`LeRobotPuffer` is env.py, the Gymnasium environments are gym.py, tasks are in tasks/. Importing
-this package imports neither torch, pufferlib nor mujoco.
+`LeRobotPuffer` is env.py. The Gymnasium environments are gym.py (single), gym_vector.py and, behind
+gym-aloha's arguments, gym_aloha.py. Tasks are in tasks/, made by `make_task`; the parts of a `Task`
+of your own are in terms/, signals.py and scene.py. Importing this package imports neither torch,
+pufferlib nor mujoco.
 """
 
 from __future__ import annotations
