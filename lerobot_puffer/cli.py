@@ -63,7 +63,8 @@ def _render_error() -> type[Exception]:
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lerobot-puffer",
-        description="Reinforcement-learning environments for the SO-101 and ALOHA on PufferLib and MuJoCo.")
+        description="Reinforcement-learning environments for the SO-101 and ALOHA, on PufferLib "
+                    "and MuJoCo.")
     parser.add_argument("--version", action="version",
                         version=f"lerobot_puffer {lerobot_puffer.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
