@@ -37,6 +37,7 @@ KINDS = {
                "angular_speed": SIGNAL_ANGULAR_SPEED, "joint_position": SIGNAL_JOINT_POSITION,
                "joint_speed": SIGNAL_JOINT_SPEED, "contact": SIGNAL_CONTACT,
                "contact_force": SIGNAL_CONTACT_FORCE, "alignment": SIGNAL_ALIGNMENT,
+               "face_alignment": SIGNAL_FACE_ALIGNMENT,
                "latch": SIGNAL_LATCH},
     "action": {"absolute": ACTION_ABSOLUTE, "normalized": ACTION_NORMALIZED,
                "delta": ACTION_DELTA, "pose": ACTION_POSE},

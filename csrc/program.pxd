@@ -34,6 +34,7 @@ cdef enum:  # Signal.kind
     SIGNAL_CONTACT
     SIGNAL_CONTACT_FORCE
     SIGNAL_ALIGNMENT
+    SIGNAL_FACE_ALIGNMENT
     SIGNAL_LATCH
 
 cdef enum:  # Action.kind
@@ -171,6 +172,8 @@ ctypedef struct Reset:
     int count                      # number of choices
     int mocap                      # mocap body moved to a goal, -1: none; to the weld (MOCAP)
     double low, high               # range of a joint or yaw (rad); first choice
+    int radial                     # 1: yaw counts from the direction out of the region's origin
+    int pad
     double separation              # least horizontal distance from earlier positions, m
     Region region
 

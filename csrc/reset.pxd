@@ -1,5 +1,5 @@
 """Resets: what the start of an episode draws, on top of the task's initial state."""
-from libc.math cimport cos, sin
+from libc.math cimport atan2, cos, sin
 from mujoco cimport (mjData, mjModel, mjNEQDATA, mj_kinematics, mju_mulQuat, mju_negQuat,
                      mju_rotVecQuat)
 from program cimport *
@@ -53,6 +53,8 @@ cdef inline void reset_pose(const Program* p, const Reset* r, Episode* e, mjData
     cdef double* q = d.qpos + r.address
     cdef double half = 0.5 * uniform(e, r.low, r.high)
     draw_position(p, r, e, d, memory, q)
+    if r.radial:
+        half += 0.5 * atan2(q[1] - r.region.origin[1], q[0] - r.region.origin[0])
     q[3] = cos(half)
     q[4] = 0
     q[5] = 0

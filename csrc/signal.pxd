@@ -3,7 +3,7 @@
 Contact forces belong to the last substep and are read before the derived fields are refreshed;
 everything else belongs to the new state.
 """
-from libc.math cimport fabs, sqrt
+from libc.math cimport fabs, fmax, sqrt
 from libc.stdint cimport uint64_t
 from mujoco cimport (mjModel, mjData, mjContact, mjOBJ_XBODY, mjOBJ_GEOM, mjOBJ_SITE,
                      mj_contactForce, mj_objectVelocity)
@@ -96,6 +96,16 @@ cdef inline double signal_alignment(const Signal* s, const mjData* d) noexcept n
     world_axis(s.frame_a, s.site_a, s.axis_a, d, a)
     world_axis(s.frame_b, s.site_b, s.axis_b, d, b)
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+cdef inline double signal_face_alignment(const Signal* s, const mjData* d) noexcept nogil:
+    cdef const double* frame = (d.site_xmat if s.site_b else d.xmat) + 9 * s.frame_b
+    cdef double a[3]
+    cdef double largest = 0
+    cdef int i
+    world_axis(s.frame_a, s.site_a, s.axis_a, d, a)
+    for i in range(3):
+        largest = fmax(largest, fabs(frame[i] * a[0] + frame[3 + i] * a[1] + frame[6 + i] * a[2]))
+    return largest
 
 cdef inline bint between(const Program* p, const Signal* s,
                          const mjContact* contact) noexcept nogil:
@@ -195,5 +205,7 @@ cdef inline void read_signals(const Program* p, const mjModel* m, const mjData* 
             values[k] = signal_joint_speed(p, s, d)
         elif s.kind == SIGNAL_ALIGNMENT:
             values[k] = signal_alignment(s, d)
+        elif s.kind == SIGNAL_FACE_ALIGNMENT:
+            values[k] = signal_face_alignment(s, d)
         else:
             values[k] = signal_latch(p, s, memory, values)

@@ -151,6 +151,17 @@ class Alignment:
 
 
 @dataclass(frozen=True)
+class FaceAlignment:
+    """How squarely an axis meets a box: the largest |cosine| with the axes of the box's frame.
+
+    1 where the axis is normal to a face, 0.71 where it points along a face's diagonal.
+    """
+
+    axis: Axis
+    box: Body | Site
+
+
+@dataclass(frozen=True)
 class Latch:
     """1 from the first state of the episode on in which all conditions hold, before that 0."""
 
@@ -159,7 +170,7 @@ class Latch:
 
 Signal = (
     Distance | Height | Speed | AngularSpeed | JointPosition | JointSpeed | Contact | ContactForce
-    | Alignment | Latch
+    | Alignment | FaceAlignment | Latch
 )
 
 

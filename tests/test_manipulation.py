@@ -99,7 +99,7 @@ def test_the_control_rate_is_an_option_that_keeps_seconds(task, rate):
     compiled = compile_task(made)
     assert compiled.control_timestep == pytest.approx(1 / rate, rel=1e-15)
     assert 3 <= made.episode_length / rate <= 10
-    assert made.action.step * rate == pytest.approx(2.5)
+    assert made.action.step * rate == pytest.approx(1.25)
     with pytest.raises(ValueError, match="control_rate must be 25 or 50 Hz, got 30"):
         make_task(task, options={"control_rate": 30})
     with pytest.raises(ValueError, match=f"{task} has native assets only"):
@@ -232,5 +232,5 @@ def test_loitering_with_the_cube_in_hand_pays_nothing(task):
         for shoulder in np.repeat((-0.1, 0.1, 0.0), 10):
             sims.step((0, shoulder, 0, 0, 0, 0))
             paid[-1] += sims.rewards[0]
-    # one jaw's touch, 0.025, may flicker; slip is less
-    assert np.allclose(paid[1:], 0, atol=0.03)
+    # one jaw's touch, 0.025, may flicker; the cube turns in the jaws by a few degrees
+    assert np.allclose(paid[1:], 0, atol=0.04)

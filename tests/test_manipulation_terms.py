@@ -14,6 +14,7 @@ from lerobot_puffer.signals import (
     Below,
     Body,
     Contact,
+    FaceAlignment,
     Geom,
     Height,
     JointPosition,
@@ -70,6 +71,34 @@ def test_joint_speed_is_the_largest_of_its_joints():
 def test_height_over_a_point_has_a_sign():
     value, data = value_of(Height(Body("box"), over=Site("tip")))
     assert value == data.body("box").xpos[2] - data.site("tip").xpos[2] < 0
+
+
+@pytest.mark.parametrize("box", [Body("ball"), Site("tip")])
+def test_face_alignment_is_one_where_an_axis_is_normal_to_a_face(box):
+    axis = Axis(Body("lower"), (1.0, 2.0, -2.0))
+    value, data = value_of(FaceAlignment(axis, box))
+    kind = type(box).__name__.lower()
+    frame = getattr(data, kind)(box.name).xmat.reshape(3, 3)
+    world = data.body("lower").xmat.reshape(3, 3) @ np.array([1.0, 2.0, -2.0]) / 3
+    assert value == pytest.approx(np.abs(frame.T @ world).max(), abs=1e-15)
+    for direction in ((0.0, -1.0, 0.0), (0.0, 0.0, 5.0)):
+        assert value_of(FaceAlignment(Axis(box, direction), box))[0] == pytest.approx(1, abs=1e-15)
+
+
+def test_a_radial_yaw_counts_from_the_direction_out_of_the_regions_origin():
+    origin = (0.3, -0.2, 0.5)
+    resets = (RandomPose("box", Sector((0.2, 0.4), (-3.0, 3.0), (0.0, 0.0), origin=origin),
+                         yaw=(0.1, 0.1), radial=True),)
+    sims = Simulations(toy(resets=resets), 20)
+    body = sims.model.body("box")
+    at = sims.model.jnt_qposadr[body.jntadr[0]]
+    data = mujoco.MjData(sims.model)
+    for state in sims.core.state:
+        mujoco.mj_setState(sims.model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        x, y, _, *quat = data.qpos[at:at + 7]
+        yaw = 2 * np.arctan2(quat[3], quat[0])
+        turn = yaw - np.arctan2(y - origin[1], x - origin[0]) - 0.1
+        assert abs((turn + np.pi) % (2 * np.pi) - np.pi) < 1e-12
 
 
 def test_a_contact_counts_along_an_axis_only_where_its_normal_lies_along_it():

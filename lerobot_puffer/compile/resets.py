@@ -51,7 +51,8 @@ class ResetCompiler:
             if joint < 0:
                 raise ValueError(f"body {term.body!r} must have a free joint")
             return [{"kind": KINDS["reset"]["pose"], "address": model.jnt_qposadr[joint],
-                     "low": term.yaw[0], "high": term.yaw[1], **self._place(term)}]
+                     "low": term.yaw[0], "high": term.yaw[1], "radial": term.radial,
+                     **self._place(term)}]
         if isinstance(term, t.RandomGoal):
             mocap = -1 if term.marker is None else find_mocap(model, term.marker)
             self.signals.goals[term.name] = self.signals.remember(3)

@@ -173,6 +173,10 @@ class SignalCompiler:
         elif isinstance(signal, s.Alignment):
             row["frame_a"], row["site_a"], row["axis_a"] = self.frame(signal.a)
             row["frame_b"], row["site_b"], row["axis_b"] = self.frame(signal.b)
+        elif isinstance(signal, s.FaceAlignment):
+            row["frame_a"], row["site_a"], row["axis_a"] = self.frame(signal.axis)
+            box = s.Axis(signal.box, (1.0, 0.0, 0.0))
+            row["frame_b"], row["site_b"], _ = self.frame(box)
         else:
             row |= {"set_a": self.geom_set(signal.a), "set_b": self.geom_set(signal.b),
                     "ordered": signal.ordered}

@@ -29,7 +29,7 @@ def lift(assets: str = "native", goal: dict | None = None, control_rate: int = 2
         action=m.action(control_rate),
         observations=m.observations(CUBES),
         rewards=(*m.grasping("cube"), m.lifting("cube", 0.05, weight=0.5), SuccessBonus()),
-        resets=(m.START, RandomPose("cube", m.TABLE, yaw=m.YAW)),
+        resets=(m.START, RandomPose("cube", m.TABLE, yaw=m.YAW, radial=True)),
         substeps=m.SUBSTEPS,
         episode_length=4 * control_rate,
         success=Success((*m.grasped("cube"), Above(Height(Body("cube")), m.LYING + 0.05)), hold=5),

@@ -56,7 +56,7 @@ def pick_place(assets: str = "native", goal: dict | None = None, control_rate: i
         resets=(
             m.START,
             RandomGoal("target_pos", m.target(goal), marker="goal_marker"),
-            RandomPose("cube", m.TABLE, yaw=m.YAW, separation=0.06),
+            RandomPose("cube", m.TABLE, yaw=m.YAW, radial=True, separation=0.06),
         ),
         substeps=m.SUBSTEPS,
         episode_length=6 * control_rate,

@@ -37,7 +37,7 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
         resets=(
             m.START,
             RandomGoal("target_pos", m.target(goal), marker="goal_marker"),
-            RandomPose("cube", m.TABLE, yaw=m.YAW, separation=0.06),
+            RandomPose("cube", m.TABLE, yaw=m.YAW, radial=True, separation=0.06),
         ),
         substeps=m.SUBSTEPS,
         episode_length=4 * control_rate,

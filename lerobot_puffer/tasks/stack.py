@@ -53,8 +53,8 @@ def stack(assets: str = "native", goal: dict | None = None, control_rate: int = 
         ),
         resets=(
             m.START,
-            RandomPose("cube_a", m.TABLE, yaw=m.YAW),
-            RandomPose("cube_b", m.TABLE, yaw=m.YAW, separation=0.06),
+            RandomPose("cube_a", m.TABLE, yaw=m.YAW, radial=True),
+            RandomPose("cube_b", m.TABLE, yaw=m.YAW, radial=True, separation=0.06),
         ),
         substeps=m.SUBSTEPS,
         episode_length=8 * control_rate,

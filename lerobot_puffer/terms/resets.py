@@ -54,6 +54,8 @@ class RandomPose:
       body: its joint is free.
       region: where its origin is drawn.
       yaw: range of the turn, rad.
+      radial: yaw counts from the direction in which the body lies from the region's origin, so
+        that every direction has the same turns as seen from there.
       separation: least horizontal distance, m, from every body and goal that an earlier term drew;
         positions that are nearer are drawn again.
     """
@@ -62,6 +64,7 @@ class RandomPose:
     region: Region
     yaw: tuple[float, float] = (0.0, 0.0)
     separation: float = 0.0
+    radial: bool = False
 
 
 @dataclass(frozen=True)
