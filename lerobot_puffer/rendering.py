@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import importlib
+import multiprocessing
 import os
 import shutil
 import sys
@@ -262,6 +263,9 @@ def _start() -> OpenGL:
                           "does not survive that; draw after forking only, or start the workers "
                           "with the start method 'spawn'")
     backend = choose_backend()
+    if multiprocessing.parent_process() is not None:
+        # workers that all draw with a thread of Mesa's for every CPU take them from each other
+        os.environ.setdefault("LP_NUM_THREADS", "0")
     try:
         context = gl_context.GLContext(8, 8)
         with context.as_current():
