@@ -218,6 +218,8 @@ class LeRobotPuffer(pufferlib.PufferEnv):
 
     def set_state(self, state: np.ndarray, ids: np.ndarray | None = None) -> None:
         """Restore what `get_state` returned; the simulations go on from there bit for bit."""
+        if self._first:
+            self.reset()  # `step` would do it otherwise, after this
         self.core.set_state(state, ids)
         if self._pictures is not None:
             rows = None if ids is None else np.asarray(ids, np.int32)

@@ -239,3 +239,14 @@ def test_the_gymnasium_adapter_runs_under_pufferlibs_emulation():
         observations, rewards, *_ = vec.step(vec.action_space.sample())
     assert np.isfinite(rewards).all()
     vec.close()
+
+
+def test_a_state_is_restored_into_an_environment_that_was_not_reset():
+    env, other = (LeRobotPuffer("reach", 2, 1, seed=seed) for seed in (1, 2))
+    env.reset()
+    action = np.full_like(env.actions, 0.3)
+    for _ in range(3):
+        env.step(action)
+    other.set_state(env.get_state())
+    for _ in range(3):
+        assert np.array_equal(other.step(action)[0], env.step(action)[0])
