@@ -93,6 +93,25 @@ def versions() -> dict[str, str]:
     return found | {"pufferlib": metadata.version("pufferlib")}
 
 
+def basic(name: str, value: object) -> object:
+    """An option in the types that a checkpoint can hold, paths and NumPy's numbers changed to such.
+
+    Raises:
+      ValueError: it holds something else.
+    """
+    if isinstance(value, dict):
+        return {key: basic(name, part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(basic(name, part) for part in value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError(f"{name} must be made of numbers, texts, lists and dicts, got {value!r}")
+
+
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, with its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)

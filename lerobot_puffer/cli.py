@@ -154,10 +154,10 @@ def _train(args: argparse.Namespace) -> int:
     if args.task is None:
         raise ValueError("which task? lerobot-puffer tasks lists them")
     make_task(args.task)
-    options = parse_options(args.task, args.options)
+    changes = parse_options(args.task, args.options)
     from lerobot_puffer.train import train
 
-    training = train(args.task, options)
+    training = train(args.task, changes)
     if training.rank:
         return 0
     success = "" if training.success_rate is None else f", success {training.success_rate:.3f}"

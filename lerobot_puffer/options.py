@@ -84,7 +84,7 @@ def load_options(task: str, changes: Mapping[str, object] | None = None) -> Opti
 
 
 def parse_options(task: str, arguments: Sequence[str]) -> Options:
-    """The options of a task from a command line; `--help` prints them all and exits.
+    """The options that a command line changes; `--help` prints all of the task's and exits.
 
     Raises:
       ValueError: as `load_options`, and where an argument is no option or a value is missing.
@@ -108,7 +108,8 @@ def parse_options(task: str, arguments: Sequence[str]) -> Options:
             elif name in default_options(task):
                 raise ValueError(f"{flag} needs a value")
         changes[name] = text
-    return load_options(task, changes)
+    options = load_options(task, changes)
+    return {name: options[name] for name in changes}
 
 
 def section(options: Options, name: str) -> Options:

@@ -113,20 +113,21 @@ class _Run:
 
     def __init__(self, task: str | Task, options: Options, folder: Path, quiet: bool,
                  processes: World) -> None:
-        self.options, self.folder, self.quiet = options, folder, quiet
+        if not isinstance(options["env.randomize"], (str, bool, type(None))):
+            raise ValueError("env.randomize must be a preset's name, True or False, got "
+                             f"{options['env.randomize']!r}; give terms to the Task's own "
+                             "`randomize`")
+        # the checkpoint stores them
+        self.options = {key: checkpoints.basic(key, value) for key, value in options.items()}
+        self.folder, self.quiet = folder, quiet
         self.world = processes
         self.config = section(options, "train")
         # a process does its share, on episodes of its own
         self.config["total_timesteps"] = -(-self.config["total_timesteps"] // processes.size)
         self.config["seed"] += _SEEDS_APART * processes.rank
         env = section(options, "env")
-        self.origin = {name: env[name] for name in ("assets", "goal", "options")}
-        randomize = env.pop("randomize")
-        if not isinstance(randomize, (str, bool, type(None))):
-            # the checkpoint stores the options
-            raise ValueError("env.randomize must be a preset's name, True or False, got "
-                             f"{randomize!r}; give terms to the Task's own `randomize`")
-        self.task = make_task(task, **self.origin, randomize=randomize)
+        self.origin = {name: self.options[f"env.{name}"] for name in ("assets", "goal", "options")}
+        self.task = make_task(task, **self.origin, randomize=env.pop("randomize"))
         # a Task carries its own assets, goal and options
         self.env = {key: value for key, value in env.items() if key not in self.origin}
         self.env["task"] = self.task
@@ -151,7 +152,8 @@ class _Run:
         rollout = learn = 0.0
         reached = False
         try:
-            while trainer.global_step < self.config["total_timesteps"]:
+            ended = trainer.global_step >= self.config["total_timesteps"]
+            while not ended:
                 known = len(trainer.stats.get("n", ()))
                 tick = time.perf_counter()
                 stats = trainer.evaluate()
@@ -167,8 +169,9 @@ class _Run:
                     self.normalizer.update(trainer.observations, self.world)
                 rollout, learn = rollout + tock - tick, learn + time.perf_counter() - tock
                 reached = self.world.share(self.world.rank == 0 and self._reached(trainer))
-                if reached or self.world.agree(bool(interrupts)):
-                    break
+                # workers may be a few steps ahead in one process: it waits for no other's gradients
+                ended = reached or self.world.agree(
+                    bool(interrupts) or trainer.global_step >= self.config["total_timesteps"])
             path = self._save(trainer)
             trainer.logger.close(str(path))
         finally:
@@ -208,7 +211,9 @@ class _Run:
         if resumed is not None:
             state = torch.load(resumed.with_name(_STATE), map_location="cpu", weights_only=True)
             trainer.resume(state)
-            self.best, self.success_rate = state["best"], state["success_rate"]
+            self.success_rate = state["success_rate"]
+            if resumed.parent.resolve() == self.folder.resolve():
+                self.best = state["best"]
         return trainer
 
     def _uses_rnn(self) -> bool:
@@ -249,8 +254,7 @@ class _Run:
             return False
         self.next_check = 1.15 * trainer.global_step
         checked = evaluate(
-            self.task, partial(MeanActor, trainer.uncompiled_policy,
-                               device=str(self.config["device"])),
+            self.task, partial(MeanActor, self.policy, device=str(self.config["device"])),
             episodes=int(self.config["check_episodes"]),
             seed=CHECK_SEED + int(self.config["seed"]), at_least=target)
         return checked.success_rate >= target

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -165,19 +166,25 @@ class Trainer(pufferl.PuffeRL):
                   + (f"   success {success:.3f}" if success is not None else ""), flush=True)
 
     def resume(self, state: dict) -> None:
-        """Go on from what `state_dict` gave; the episodes start anew."""
+        """Go on from what `state_dict` gave; the episodes start anew.
+
+        The optimizer keeps its averages; its settings and the learning rate's schedule are those of
+        the options, which may differ from the first part's, as the budget mostly does.
+        """
+        settings = [{name: value for name, value in group.items() if name != "params"}
+                    for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        epochs = self.scheduler.T_max
-        self.scheduler.load_state_dict(state["scheduler"])
-        # the budget may have grown since
-        self.scheduler.T_max = epochs
-        self.epoch = state["epoch"]
+        self.epoch = self.scheduler.last_epoch = state["epoch"]
+        part = min(self.epoch / self.scheduler.T_max, 1.0) if self.config["anneal_lr"] else 0.0
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
+            group["lr"] *= (1 + math.cos(math.pi * part)) / 2
         self.global_step = self.last_log_step = state["steps"] // self.world.size
 
     def state_dict(self) -> dict:
         """What training needs beside the checkpoint to go on."""
         return {"optimizer": self.optimizer.state_dict(), "epoch": self.epoch,
-                "scheduler": self.scheduler.state_dict(), "steps": self.steps}
+                "steps": self.steps}
 
     def close(self) -> None:
         """Stop the environment, the workers and the dashboard's thread."""

@@ -15,10 +15,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lerobot_puffer.env")
 
 from lerobot_puffer import checkpoint as checkpoints
+from lerobot_puffer.cli import main
 from lerobot_puffer.evaluate import evaluate
 from lerobot_puffer.policy import MeanActor, Normalizer, PolicyShape, make_policy
 from lerobot_puffer.train import train
-from lerobot_puffer.trainer import World
+from lerobot_puffer.trainer import Trainer, World
 
 pytestmark = pytest.mark.no_sanitizer
 TINY = {"env.num_envs": 16, "env.num_threads": 1, "train.total_timesteps": 1024,
@@ -136,3 +137,55 @@ def test_two_processes_train_one_policy(tmp_path):
     assert logged_steps(folder)[-1] == stored.steps == 1024
     # both processes' rows went into the statistics
     assert stored.weights["normalizer.count"] == 1024
+
+
+def test_a_run_is_resumed_from_the_command_line_with_its_options(trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.checkpoint.parent, folder)
+    assert main(["train", "reach", "--resume", str(folder),
+                 "--train.total-timesteps", "1536"]) == 0
+    assert "trained: 1,536 steps" in capsys.readouterr().out
+    options = checkpoints.load(folder / "policy.pt").options
+    assert {name: options[name] for name in NORMALIZED} == NORMALIZED | {
+        "train.total_timesteps": 1536}
+
+
+@pytest.mark.parametrize("anneal", [True, False])
+def test_the_schedule_of_a_resumed_run_is_that_of_its_options(anneal):
+    def trainer(budget, lr):
+        made = Trainer.__new__(Trainer)
+        made.optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+        made.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(made.optimizer, budget)
+        made.config, made.world = {"anneal_lr": anneal}, World()
+        made.epoch = made.global_step = 0
+        return made
+
+    def update(made):
+        made.optimizer.step()
+        if anneal:
+            made.scheduler.step()
+        made.epoch += 1
+        return made.optimizer.param_groups[0]["lr"]
+
+    first, fresh, more = trainer(4, 0.1), trainer(10, 0.02), trainer(10, 0.02)
+    for _ in range(4):
+        first_lr, _ = update(first), update(fresh)
+    assert first_lr == (0 if anneal else 0.1)
+    more.resume(first.state_dict())
+    # the recursion of the schedule rounds otherwise than its formula
+    for _ in range(6):
+        assert update(more) == pytest.approx(update(fresh), rel=1e-12)
+    assert more.optimizer.param_groups[0]["lr"] == pytest.approx(0 if anneal else 0.02)
+
+
+def test_options_are_stored_in_types_that_can_be_read_again(trained, tmp_path):
+    changes = {"load_model_path": trained.checkpoint, "tag": np.float64(0.5),
+               "env.goal": {"target_pos": np.array([0.2, 0.0, 0.7])}}
+    more = train("reach", NORMALIZED | changes, folder=tmp_path, quiet=True)
+    stored = checkpoints.load(more.checkpoint)
+    assert stored.options["load_model_path"] == str(trained.checkpoint)
+    assert stored.options["tag"] == 0.5
+    assert stored.task["goal"] == {"target_pos": [0.2, 0.0, 0.7]}
+    checkpoints.match(stored)
+    with pytest.raises(ValueError, match=r"^tag must be made of numbers, texts, lists and dicts"):
+        train("reach", TINY | {"tag": {1, 2}}, folder=tmp_path, quiet=True)
