@@ -23,7 +23,6 @@ cdef extern from "mujoco/mujoco.h" nogil:
         mjtSize nq
         mjtSize nv
         mjtSize nu
-        mjtSize na
         mjtSize nbody
         mjtSize ngeom
         mjtSize nsite
@@ -38,7 +37,6 @@ cdef extern from "mujoco/mujoco.h" nogil:
         double* eq_data
         mjtSize ntendon
         mjtSize nflex
-        mjtSize ncam
         int* geom_type
         double* geom_size
         int* sensor_type
@@ -73,10 +71,8 @@ cdef extern from "mujoco/mujoco.h" nogil:
         double time
         double* qpos
         double* qvel
-        double* qacc
         double* act
         double* ctrl
-        double* qacc_warmstart
         double* actuator_force
         double* sensordata
         double* xfrc_applied
@@ -86,13 +82,11 @@ cdef extern from "mujoco/mujoco.h" nogil:
         double* xquat
         double* xmat
         double* geom_xpos
-        double* geom_xmat
         double* site_xpos
         double* site_xmat
         mjContact* contact
 
     void mju_axisAngle2Quat(mjtNum* res, const mjtNum* axis, mjtNum angle)
-    void mju_mulQuat(mjtNum* res, const mjtNum* quat1, const mjtNum* quat2)
 
     int mjSTATE_INTEGRATION
     int mjOBJ_XBODY
@@ -174,7 +168,6 @@ cdef extern from "mujoco/mjbatch.h" nogil:
     mjBatch* mjb_makeBatch(const mjModel* m, int nsim, const mjBatchConfig* config,
                            char* error, int error_sz)
     void mjb_deleteBatch(mjBatch* b)
-    int mjb_nstate(const mjBatch* b)
     mjtNum* mjb_state(mjBatch* b)
     int mjb_step(mjBatch* b, const int* ids, int nid, int nstep, int stage)
     int mjb_apply(mjBatch* b, const int* ids, int nid, mjfBatchFunc func, void* arg, int save)
@@ -185,4 +178,3 @@ cdef extern from "mujoco/mjbatch.h" nogil:
     int mjb_setConst(mjBatch* b, const int* ids, int nid)
     void mjb_getModel(mjBatch* b, int sim, mjModel* m)
     const mjModel* mjb_model(const mjBatch* b)
-    int mjb_nthread(const mjBatch* b)

@@ -65,27 +65,24 @@ cdef inline void find_places(const Program* p, const mjModel* m, mjData* d) noex
 
 cdef inline void refresh(const Program* p, const mjModel* m, mjData* d) noexcept nogil:
     """Bring the derived fields that the terms read up to the new state."""
+    cdef mjModel seen
     cdef mjModel* own
     cdef mjtSize nbody, ngeom, nsite
-    cdef int* contype
-    cdef int* conaffinity
-    cdef int* body_contype
-    cdef int* body_conaffinity
     if p.nfield == 0:
         find_places(p, p.seen, d)
+    elif p.refresh & REFRESH_CONTACTS:
+        # a copy: an error of mj_collision, which ends this function, must leave m whole
+        seen = m[0]
+        seen.geom_contype, seen.geom_conaffinity = p.seen.geom_contype, p.seen.geom_conaffinity
+        seen.body_contype, seen.body_conaffinity = p.seen.body_contype, p.seen.body_conaffinity
+        find_places(p, &seen, d)
     else:
         # with fields of each simulation's own, m is this thread's own model
         own = <mjModel*>m
         nbody, ngeom, nsite = m.nbody, m.ngeom, m.nsite
-        contype, conaffinity = m.geom_contype, m.geom_conaffinity
-        body_contype, body_conaffinity = m.body_contype, m.body_conaffinity
         own.nbody, own.ngeom, own.nsite = p.nbody, p.ngeom, p.nsite
-        own.geom_contype, own.geom_conaffinity = p.seen.geom_contype, p.seen.geom_conaffinity
-        own.body_contype, own.body_conaffinity = p.seen.body_contype, p.seen.body_conaffinity
         find_places(p, m, d)
         own.nbody, own.ngeom, own.nsite = nbody, ngeom, nsite
-        own.geom_contype, own.geom_conaffinity = contype, conaffinity
-        own.body_contype, own.body_conaffinity = body_contype, body_conaffinity
     if p.refresh & REFRESH_VELOCITIES:
         mj_comPos(m, d)
         mj_comVel(m, d)
@@ -139,15 +136,6 @@ cdef inline void end_episode(const Program* p, Episode* e, double* memory) noexc
     for i in range(p.nreward):
         memory[p.term_log + i] += memory[p.reward[i].total]
 
-cdef inline void keep_final_state(const Program* p, const mjModel* m, const mjData* d, int sim,
-                                  bint failed) noexcept nogil:
-    """The state that the final observation shows; before the step if that diverged."""
-    cdef double* state = p.final_states + <size_t>sim * p.nstate
-    if failed:
-        memcpy(state, mjb_state(p.batch) + <size_t>sim * p.nstate, p.nstate * sizeof(double))
-    else:
-        mj_getState(m, d, state, mjSTATE_INTEGRATION)
-
 cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, int sim,
                                  real* actions) noexcept nogil:
     """One environment step."""
@@ -172,6 +160,8 @@ cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, 
         failed = not advance(p, m, d)
     e.steps += 1
     if failed:
+        # the observation stays that of the state before the step, and so does the state
+        mj_setState(m, d, mjb_state(p.batch) + <size_t>sim * p.nstate, mjSTATE_INTEGRATION)
         e.physics_resets += 1
         step_reward[0] = 0
         terminated = False
@@ -203,7 +193,7 @@ cdef inline void step_simulation(const Program* p, const mjModel* m, mjData* d, 
         if not failed:
             observe(p, e, d, memory, values, final_row)
         if p.final_states != NULL:
-            keep_final_state(p, m, d, sim, failed)
+            mj_getState(m, d, p.final_states + <size_t>sim * p.nstate, mjSTATE_INTEGRATION)
         if p.autoreset == AUTORESET_SAME_STEP:
             begin_episode(p, m, d, sim, e, memory, row)
         else:

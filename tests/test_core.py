@@ -12,10 +12,9 @@ import pytest
 from harness import TOY, Simulations, Text, toy
 
 from lerobot_puffer.compile import compile_task
-from lerobot_puffer.signals import (
-    Site,
-)
+from lerobot_puffer.signals import Above, Contact, Site
 from lerobot_puffer.tasks import REGISTRY
+from lerobot_puffer.terms import Indicator, RandomField
 
 TIP = Site("tip")
 
@@ -244,3 +243,44 @@ def test_data_is_a_copy_of_one_simulation():
     assert np.array_equal(data.qpos, sims.core.state[1, 1 : 1 + sims.model.nq])
     data.qpos[:] = 0
     assert sims.core.state[1, 1] != 0
+
+
+def test_an_error_while_looking_for_contacts_leaves_the_models_of_drawn_simulations_whole():
+    pile = "".join(
+        f'<body pos="0 2 {1 + 0.3 * i}"><freejoint/>'
+        f'<geom name="{i}" type="box" size=".1 .1 .1"/></body>' for i in range(14))
+    xml = TOY.replace(
+        '<option timestep="0.002"/>', '<option timestep="0.002"/><size memory="40K"/>'
+    ).replace('<body name="marker"', pile + '<body name="marker"')
+    touch = Above(Contact(("ball",), tuple(map(str, range(14)))), 0.5)
+    sims = Simulations(toy(
+        scene=Text(xml), rewards=(Indicator(name="touch", when=(touch,)),),
+        randomize=(RandomField(quantity="kp", scale=(0.5, 2.0)),)), 3)
+    sims.step()
+    saved = sims.core.get_state()
+    sims.step()
+    expected = sims.core.state.copy()
+    init, first = sims.compiled.tables.init, 1 + 16
+    own = init.copy()
+    for i in range(14):  # a reset then puts all boxes into one another
+        init[first + 7 * i : first + 7 * i + 3] = (0, 2, 0.1 + 1e-3 * i)
+    with pytest.raises(RuntimeError, match="stack overflow"):
+        sims.core.reset()
+    init[:] = own
+    sims.core.set_state(saved)
+    sims.step()
+    assert np.array_equal(sims.core.state, expected)
+
+
+@pytest.mark.parametrize("autoreset", ["next_step", "disabled"])
+def test_a_simulation_that_is_not_reset_keeps_the_state_before_it_diverged(autoreset):
+    sims = Simulations("reach", 2, autoreset=autoreset)
+    sims.step(0.2)
+    last = sims.observations.copy()
+    explode(sims, 1)
+    before = sims.core.state.copy()
+    sims.step(0.2)
+    assert sims.truncations.tolist() == [False, True]
+    assert np.array_equal(sims.core.state[1], before[1])
+    assert np.array_equal(sims.observations[1], last[1])
+    assert not np.array_equal(sims.core.state[0], before[0])
