@@ -11,6 +11,7 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -93,7 +94,7 @@ def versions() -> dict[str, str]:
     return found | {"pufferlib": metadata.version("pufferlib")}
 
 
-def basic(name: str, value: object) -> object:
+def basic(name: str, value: Any) -> Any:
     """An option in the types that a checkpoint can hold, paths and NumPy's numbers changed to such.
 
     Raises:

@@ -251,7 +251,7 @@ def _pictures(
     kinds = ("state", "pixels")
     if obs_type not in kinds:
         raise ValueError(f"obs_type must be one of {', '.join(kinds)}; got {obs_type!r}"
-                         + close(str(obs_type), kinds))
+                         + close(obs_type, kinds))
     if obs_type == "state":
         if cameras is not None:
             raise ValueError(f"cameras {cameras!r} are for obs_type='pixels', got 'state'")

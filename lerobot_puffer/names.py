@@ -22,10 +22,10 @@ _KINDS = {
 }
 
 
-def close(name: str, known: Iterable[str]) -> str:
+def close(name: object, known: Iterable[str]) -> str:
     """The end of a message on an unknown name: close matches, or some of what is known."""
     known = list(known)
-    matches = difflib.get_close_matches(name, known, n=3)
+    matches = difflib.get_close_matches(str(name), known, n=3)
     if matches:
         return f"; did you mean {' or '.join(map(repr, matches))}?"
     return f"; known: {', '.join(map(repr, known[:20]))}" if known else ""

@@ -47,9 +47,9 @@ def divisor(num_envs: int, workers: int) -> int:
 
 
 def env_id(task: str) -> str:
-    """The Gymnasium id of a registered task."""
+    """The Gymnasium id of a registered task, or the name of one that has none."""
     ids = GYM_IDS | ALOHA_IDS
-    return f"lerobot_puffer/{next(name for name, known in ids.items() if known == task)}"
+    return next((f"lerobot_puffer/{name}" for name, known in ids.items() if known == task), task)
 
 
 def open_backend(backend: str, task: str, num_envs: int,
@@ -58,6 +58,8 @@ def open_backend(backend: str, task: str, num_envs: int,
     if backend == "gym":
         import gymnasium
 
+        if env_id(task) == task:
+            raise ValueError(f"task {task!r} has no Gymnasium id; use --backend native or puffer")
         make = partial(gymnasium.make, env_id(task), obs_type="state")
         envs = gymnasium.vector.AsyncVectorEnv([make] * num_envs)
         envs.reset(seed=0)

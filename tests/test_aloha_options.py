@@ -74,6 +74,7 @@ def test_without_options_every_episode_starts_at_home_with_straight_objects(task
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"arm_noise": "x"}, "arm_noise must be 0 .. 0.3 rad, got 'x'"),
         ({"arm_noise": 0.5}, "arm_noise must be 0 .. 0.3 rad, got 0.5"),
         ({"arm_noise": -0.1}, "arm_noise must be 0 .. 0.3 rad, got -0.1"),
         ({"object_yaw": float("nan")}, "object_yaw must be 0 .. 3.1416 rad, got nan"),

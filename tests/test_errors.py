@@ -272,6 +272,8 @@ def test_unknown_tasks_and_options_are_named():
         make_task("reach", goal={"target": (0, 0, 1)})
     with pytest.raises(ValueError, match="three finite numbers"):
         make_task("reach", goal={"target_pos": (0, np.nan, 1)})
+    with pytest.raises(ValueError, match="target_pos must be three finite numbers, got 3"):
+        make_task("reach", goal={"target_pos": 3})
     with pytest.raises(ValueError, match="options are of registered tasks"):
         make_task(toy(), goal={})
 
@@ -279,6 +281,10 @@ def test_unknown_tasks_and_options_are_named():
 def test_an_option_that_a_task_does_not_have_lists_those_that_it_has():
     with pytest.raises(ValueError, match=r"'aloha_insertion' has no option 'modus'; it has mode"):
         make_task("aloha_insertion", options={"modus": "delta"})
+    with pytest.raises(ValueError, match=r"options must be a dict, as .*, got 'mode=delta'"):
+        make_task("aloha_insertion", options="mode=delta")
+    with pytest.raises(ValueError, match="task must be a name or a Task, got 5"):
+        make_task(5)
     with pytest.raises(ValueError, match=r"'lerobot_reach' has no option 'mode'; it has none"):
         make_task("lerobot_reach", options={"mode": "delta"})
     with pytest.raises(ValueError, match="options are of registered tasks"):

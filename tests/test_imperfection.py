@@ -273,6 +273,10 @@ def test_randomize_takes_the_place_of_the_tasks_own():
         (RandomField(quantity="armature", of=("elbow",), scale=(1, 2)), "other than 0"),
         (RandomField(quantity="joint_offset", of=("shoulders",), add=(0, 1)), "'shoulder'"),
         (RandomField(quantity="camera_fovy", of=("front",), add=(0, 1)), "unknown camera"),
+        (RandomField(quantity="mass", of="box", scale=(1, 2)), r"a tuple of names, as \('box',\)"),
+        (RandomField(quantity="mass", scale=1.1), r"scale must be two numbers, \(least, most\)"),
+        (Delay(2), r"steps must be two numbers, \(least, most\), got 2"),
+        (Push("ball", 0.1, "hard"), "force must be two numbers"),
         (Delay((2, 1)), r"steps must be whole numbers \(fewest, most\)"),
         (Delay((0.0, 1.5)), "steps must be whole numbers"),
         (Push("bal", 0.1, (0, 1)), "unknown body 'bal'"),
@@ -293,6 +297,9 @@ def test_bad_randomize_arguments_are_refused():
         make_task("reach", randomize="mildly")
     with pytest.raises(ValueError, match="must hold RandomField, Delay, Push or"):
         make_task("reach", randomize=(0.1,))
+    with pytest.raises(TaskError, match=r"randomize: .* must hold RandomField, Delay, Push or"):
+        compile_task(toy(randomize=(0.1,)))
+    assert compile_task(toy(randomize="mild")).randomized
     with pytest.raises(TaskError, match="one Delay, got two"):
         compile_task(toy(randomize=(Delay((0, 1)), Delay((1, 1)))))
     with pytest.raises(TaskError, match="one Push, got two"):

@@ -60,10 +60,11 @@ class _Compiler:
         actions = self._within("action", ActionCompiler(model, task.action).rows)
         naction = 1 + max(row["source"] for row in actions)
         randomization = RandomizationCompiler(model, task.scene, self.signals)
-        for change in task.randomize:
+        terms = self._within("randomize", t.randomizations, task.randomize)
+        for change in terms:
             self._within(f"randomize {type(change).__name__}", randomization.rows, change, naction)
         writes = randomization.writes(model)
-        noises = [change for change in task.randomize if isinstance(change, t.ObservationNoise)]
+        noises = [change for change in terms if isinstance(change, t.ObservationNoise)]
         noisy = self._within("randomize ObservationNoise", randomization.noisy, task.observations,
                              noises)
         observation = ObservationCompiler(model, self.signals, actions, task.episode_length)

@@ -73,7 +73,7 @@ def find_range(term: t.RandomField, quantity: Quantity) -> tuple[str, float, flo
     way = given[0]
     if way not in quantity.ways:
         raise ValueError(f"{term.quantity} takes {quantity.ways[0]}, got {way}")
-    low, high = getattr(term, way)
+    low, high = pair(way, getattr(term, way))
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ValueError(f"{way} must be (lowest, highest), finite, got {(low, high)}")
     if way == "scale" and not low > 0:
@@ -81,6 +81,14 @@ def find_range(term: t.RandomField, quantity: Quantity) -> tuple[str, float, flo
     if term.log and way != "scale":
         raise ValueError("log is of scale; a sum has no logarithm")
     return way, low, high
+
+
+def pair(name: str, value: object) -> tuple[float, float]:
+    """Two numbers; raises ValueError for anything else."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(
+            isinstance(x, (int, float)) for x in value):
+        raise ValueError(f"{name} must be two numbers, (least, most), got {value!r}")
+    return value[0], value[1]
 
 
 def part_count(model: mujoco.MjModel, part: str) -> int:

@@ -23,6 +23,7 @@ from lerobot_puffer.compile.quantities import (
     field_values,
     find_range,
     lift,
+    pair,
     part_count,
     part_name,
     scalable,
@@ -148,7 +149,7 @@ class RandomizationCompiler:
         return draws
 
     def _delay(self, term: t.Delay, naction: int) -> None:
-        low, high = term.steps
+        low, high = pair("steps", term.steps)
         if isinstance(low, float) or isinstance(high, float) or not 0 <= low <= high:
             raise ValueError("steps must be whole numbers (fewest, most), 0 or more, got "
                              f"{term.steps}")
@@ -161,7 +162,7 @@ class RandomizationCompiler:
 
     def _push(self, term: t.Push) -> None:
         body = find(self.model, "body", term.body)
-        low, high = term.force
+        low, high = pair("force", term.force)
         if not 0 <= term.probability <= 1:
             raise ValueError(f"probability must be 0 .. 1, got {term.probability}")
         if not (0 <= low <= high < math.inf):
@@ -184,6 +185,8 @@ class RandomizationCompiler:
             return [i for i in range(part_count(model, quantity.part))
                     if unsuited(model, term.quantity, i) is None
                     and scalable(model, term.quantity, i)]
+        if isinstance(term.of, str):
+            raise ValueError(f"`of` must be a tuple of names, as ({term.of!r},), got {term.of!r}")
         if len(set(term.of)) != len(term.of):
             raise ValueError(f"names in `of` must differ, got {term.of}")
         parts = [find_joint(model, name) if term.quantity == "joint_offset"

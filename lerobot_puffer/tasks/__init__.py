@@ -87,7 +87,10 @@ def _make(task: str | Task, assets: str, goal: dict | None,
             f"; as a Gymnasium id it is the task {named!r}" if named else close(task, REGISTRY)))
     if assets not in ("native", "reference"):
         raise ValueError(f"assets must be 'native' or 'reference', got {assets!r}")
-    options = dict(options or {})
+    if options is None:
+        options = {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"options must be a dict, as {{'mode': 'delta'}}, got {options!r}")
     known = option_defaults(task)
     for name in options:
         if name not in known:

@@ -81,8 +81,8 @@ def start(objects: tuple[tuple[str, Vec3, Vec3], ...], arm_noise: float, object_
     """
     for name, value, most in (("arm_noise", arm_noise, _MOST_NOISE),
                               ("object_yaw", object_yaw, 3.1416)):
-        if not 0 <= value <= most:
-            raise ValueError(f"{name} must be 0 .. {most} rad, got {value}")
+        if not isinstance(value, (int, float)) or not 0 <= value <= most:
+            raise ValueError(f"{name} must be 0 .. {most} rad, got {value!r}")
     joints = dict(zip(ALOHA.joints, ALOHA.home, strict=True))
     fingers = {name: joints.pop(name) for name in ALOHA.grippers}
     return (

@@ -24,7 +24,10 @@ def check_goal(goal: dict | None, allowed: Iterable[str]) -> dict:
 
 def at(position: Vec3) -> Box:
     """The region of one position, m, world frame; raises ValueError unless it is three numbers."""
-    numbers = tuple(float(x) for x in position)
+    try:
+        numbers = tuple(float(x) for x in position)
+    except (TypeError, ValueError):
+        numbers = ()
     if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
         raise ValueError(f"target_pos must be three finite numbers, got {position!r}")
     return Box(low=(0.0, 0.0, 0.0), high=(0.0, 0.0, 0.0), origin=numbers)

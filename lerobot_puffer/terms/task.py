@@ -52,7 +52,8 @@ class Task:
       episode_length: steps to the time limit, 0 for none.
       success: when the episode succeeds; None where the task has no success.
       failure: the episode ends when all these hold; () for never.
-      randomize: what differs from the nominal task, drawn before `resets`; () for nothing.
+      randomize: what differs from the nominal task, drawn before `resets`: terms or the name of a
+        preset; () for nothing.
       render_camera: the camera that pictures are taken from; None: the free camera.
       agent_pos: the robot's own state, for observations of pictures: the name of one of
         `observations`, or a term that only they have.
@@ -69,7 +70,7 @@ class Task:
     episode_length: int = 0
     success: Success | None = None
     failure: tuple[Condition, ...] = ()
-    randomize: tuple[Randomization, ...] = ()
+    randomize: tuple[Randomization, ...] | str = ()
     render_camera: str | None = None
     agent_pos: str | Observation = "qpos"
     description: str = ""
