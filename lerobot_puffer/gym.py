@@ -384,7 +384,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         self.render_to_window()
 
     def close(self) -> None:
-        """Close the window, free the pictures' context and the simulation."""
+        """Close the window, free the pictures and the simulation."""
         if self._window is not None:
             self._window.close()
             self._window = None

@@ -16,7 +16,7 @@ import numpy as np
 
 from lerobot_puffer._core import Core
 from lerobot_puffer.compile import compile_task
-from lerobot_puffer.gym_pixels import Pictures, View
+from lerobot_puffer.gym_pixels import NamedPictures, View
 from lerobot_puffer.tasks import Randomize, make_task
 from lerobot_puffer.terms import Task
 
@@ -63,12 +63,12 @@ class Batch:
         parts: OrderedDict[str, gymnasium.Space] = OrderedDict(
             (entry.name, gymnasium.spaces.Box(entry.low, entry.high, (entry.size,), np.float64))
             for entry in self.compiled.layout)
-        self.pictures: Pictures | None = None
+        self.pictures: NamedPictures | None = None
         self.agent_pos: str | None = None
         if view.obs_type == "state":
             self.observation_space = gymnasium.spaces.Dict(parts)
         else:
-            self.pictures = Pictures(self.compiled, view)
+            self.pictures = NamedPictures(self.compiled, view)
             self.observation_space = self.pictures.space
         if view.obs_type == "pixels_agent_pos":
             self.agent_pos = str(task.agent_pos)

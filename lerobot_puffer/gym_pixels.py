@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Dict
 
 from lerobot_puffer.arguments import check_count
 from lerobot_puffer.names import close, names_of
-from lerobot_puffer.rendering import Camera
+from lerobot_puffer.rendering import Pictures
 from lerobot_puffer.tables import CompiledTask
 from lerobot_puffer.terms import Task
 
@@ -69,8 +69,8 @@ class View:
         return task
 
 
-class Pictures:
-    """Draws the pictures of observations.
+class NamedPictures:
+    """Draws the pictures of observations, by the names of their cameras.
 
     Args:
       compiled: the task.
@@ -93,8 +93,7 @@ class Pictures:
             known = names_of(compiled.model, "camera")
             raise ValueError("cameras must be different names, as in cameras=('top', 'angle'), got "
                              f"{names!r}; task {task.name!r} has {known}")
-        self._cameras = {
-            name: Camera(compiled, view.width, view.height, name) for name in names}
+        self._pictures = Pictures(compiled, names, view.width, view.height)
         self.latest: dict[str, np.ndarray] = {}
         self.space = Dict(OrderedDict(
             (name, Box(0, 255, (view.height, view.width, 3), np.uint8)) for name in names))
@@ -112,15 +111,17 @@ class Pictures:
         Raises:
           RenderError: this machine cannot draw; the message says what to install.
         """
-        if states.ndim == 1:
-            self.latest = {
-                name: camera.render(states, memory) for name, camera in self._cameras.items()}
+        single = states.ndim == 1
+        states, memory = np.atleast_2d(states), np.atleast_2d(memory)
+        self._pictures.open()  # refuses a size before there is memory for it
+        pixels = np.empty((len(states), *self._pictures.shape), np.uint8)
+        self._pictures.draw(states, pixels, None, memory)
+        pictures = dict(zip(self.space.spaces, pixels.swapaxes(0, 1), strict=True))
+        if single:
+            self.latest = {name: picture[0] for name, picture in pictures.items()}
             return {name: picture.copy() for name, picture in self.latest.items()}
-        rows = list(zip(states, memory, strict=True))
-        return {name: np.stack([camera.render(*row) for row in rows])
-                for name, camera in self._cameras.items()}
+        return {name: np.ascontiguousarray(picture) for name, picture in pictures.items()}
 
     def close(self) -> None:
-        """Free the OpenGL contexts."""
-        for camera in self._cameras.values():
-            camera.close()
+        """Free the OpenGL objects."""
+        self._pictures.close()

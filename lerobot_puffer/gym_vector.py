@@ -286,7 +286,7 @@ class LeRobotVectorEnv(VectorEnv):
                      for rows in zip(core.state, core.memory, strict=True))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the simulations and the pictures' context; `close` calls it once."""
+        """Free the simulations and the pictures; `close` calls it once."""
         self._camera.close()
         self._batch.close()
 

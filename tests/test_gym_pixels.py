@@ -15,7 +15,7 @@ from test_rendering import can_draw
 
 from lerobot_puffer import ALOHA_IDS
 from lerobot_puffer.gym import LeRobotEnv, LeRobotVectorEnv
-from lerobot_puffer.rendering import Camera
+from lerobot_puffer.rendering import Camera, Pictures
 from lerobot_puffer.robots import ALOHA
 from lerobot_puffer.signals import Above, Below, JointPosition
 from lerobot_puffer.terms import Delta, Field, RandomJoints, Success
@@ -172,13 +172,13 @@ def test_any_task_shows_pictures_and_the_robots_own_state(task, camera, size):
 
 @pytest.mark.parametrize(("size", "drawn"), [((24, 16), 0), ((25, 16), 3)])
 def test_each_camera_is_drawn_once_a_step_and_no_other(monkeypatch, size, drawn):
-    names = []
+    shots = []
 
-    def count(self, *simulation, render=Camera.render):
-        names.append(self.camera)
-        return render(self, *simulation)
+    def count(self, states, *rest, draw=Pictures.draw):
+        shots.append((len(states), self.cameras))
+        return draw(self, states, *rest)
 
-    monkeypatch.setattr(Camera, "render", count)
+    monkeypatch.setattr(Pictures, "draw", count)
     task = episodes()
     env = LeRobotEnv(task, obs_type="pixels", cameras=("above", "side"), render_mode="rgb_array",
                      width=size[0], height=size[1], **SMALL)
@@ -186,15 +186,15 @@ def test_each_camera_is_drawn_once_a_step_and_no_other(monkeypatch, size, drawn)
     env.reset(seed=0)
     for _ in range(3):
         env.step(np.ones(2))
-    assert names == [above, side] * 4
-    names.clear()
+    assert shots == [(1, (above, side))] * 4
+    shots.clear()
     for _ in range(3):
         env.render()
-    assert names == [side] * drawn
+    assert shots == [(1, (side,))] * drawn
     env.close()
-    names.clear()
+    shots.clear()
     LeRobotEnv(task, render_mode="rgb_array").reset()
-    assert names == []
+    assert shots == []
 
 
 def test_render_shows_the_observed_picture_again():

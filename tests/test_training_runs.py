@@ -117,9 +117,13 @@ def test_tensorboard_gets_the_numbers_of_the_log(tmp_path):
     assert [event.step for event in rates] == logged_steps(tmp_path)
 
 
-def test_rays_workers_train(tmp_path):
-    pytest.importorskip("ray")
-    vec = {"vec.backend": "Ray", "vec.num_envs": 2, "vec.num_workers": 2, "vec.batch_size": 2}
+@pytest.mark.parametrize("backend", ["Multiprocessing", "Ray"])
+def test_pufferlibs_workers_train(backend, tmp_path):
+    if backend == "Ray":
+        pytest.importorskip("ray")
+    workers = 2 if backend == "Ray" else 1  # processes that spin, on as few cores as there may be
+    vec = {"vec.backend": backend, "vec.num_envs": 2, "vec.num_workers": workers,
+           "vec.batch_size": 2}
     assert train("reach", TINY | vec, folder=tmp_path, quiet=True).steps == 1024
 
 
