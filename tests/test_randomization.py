@@ -40,7 +40,7 @@ XML = Text().xml.replace('damping="0.1"/>', 'damping="0.1" armature="0.02" frict
 def randomized(*terms, **changes):
     """The toy task with terms; its joints have all that can be drawn."""
     values = {f: getattr(ROBUST, f) for f in ("resets", "observations", "substeps")}
-    return toy(scene=Text(XML), **(values | {"randomize": terms} | changes))
+    return toy(**({"scene": Text(XML), "randomize": terms} | values | changes))
 
 
 def drawn(sims, name, sim=0):
@@ -225,6 +225,23 @@ def test_a_body_of_another_size_is_what_mujoco_compiles_and_stands_on_the_ground
     shrunk = Simulations(randomized(
         RandomField(quantity="size", of=("box",), scale=(0.5, 0.9))), 20)
     assert np.allclose(shrunk.part("box")[:, 2], 0.1 * shrunk.core.memory[:, 0], atol=1e-15)
+
+
+@pytest.mark.parametrize(("of", "followed"), [
+    (("ball", "floor"), 0), (("floor", "ball"), 1), (("floor",), 0), (("ball",), 0)])
+def test_explicit_pairs_follow_the_friction_of_their_geoms(of, followed):
+    pairs = '<contact><pair geom1="floor" geom2="ball" friction="1 .9 .1 .02 .03"/><pair ' \
+            'geom1="lower" geom2="box"/></contact><actuator>'
+    scene = Text(XML.replace("<actuator>", pairs))
+    for way, rows in (({"scale": (0.2, 1.4)}, slice(5)), ({"add": (0.1, 0.5)}, slice(2))):
+        sims = Simulations(randomized(RandomField(quantity="friction", of=of, **way),
+                                      scene=scene), 2)
+        model, nominal = copy.copy(sims.model), sims.model.pair_friction
+        for i in range(2):
+            sims.core.write_model(i, model)
+            expected, x = nominal.copy(), drawn(sims, "friction", i)[followed]
+            expected[0, rows] = expected[0, rows] * x if "scale" in way else expected[0, rows] + x
+            assert np.array_equal(model.pair_friction, expected)
 
 
 def test_log_and_together_are_what_they_say():

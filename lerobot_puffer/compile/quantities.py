@@ -73,7 +73,7 @@ def find_range(term: t.RandomField, quantity: Quantity) -> tuple[str, float, flo
     way = given[0]
     if way not in quantity.ways:
         raise ValueError(f"{term.quantity} takes {quantity.ways[0]}, got {way}")
-    low, high = pair(way, getattr(term, way))
+    low, high = two_numbers(way, getattr(term, way))
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ValueError(f"{way} must be (lowest, highest), finite, got {(low, high)}")
     if way == "scale" and not low > 0:
@@ -83,7 +83,7 @@ def find_range(term: t.RandomField, quantity: Quantity) -> tuple[str, float, flo
     return way, low, high
 
 
-def pair(name: str, value: object) -> tuple[float, float]:
+def two_numbers(name: str, value: object) -> tuple[float, float]:
     """Two numbers; raises ValueError for anything else."""
     if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(
             isinstance(x, (int, float)) for x in value):
@@ -211,6 +211,20 @@ def changes(quantity: str, way: str, model: mujoco.MjModel, i: int, drawing: boo
         yield from scaled("light_ambient", 3 * i, 3)
     else:
         yield from apart("geom_rgba", 4 * i, 3)
+
+
+def friction_pairs(model: mujoco.MjModel, parts: list[int], way: str) -> Iterator[tuple[int, int]]:
+    """Geom and element of `pair_friction`, for the explicit pairs that a geom of `parts` is in.
+
+    These have friction of their own, which follows that of the pair's second geom, an object's in
+    the scenes here, or of the first one where only that is drawn.
+    """
+    width = model.pair_friction.shape[1]
+    for k in range(model.npair):
+        drawn = [int(geom) for geom in (model.pair_geom2[k], model.pair_geom1[k]) if geom in parts]
+        if drawn:
+            # of sliding, which a pair has in two directions; a factor is of all coefficients
+            yield from ((drawn[0], width * k + i) for i in range(2 if way == "add" else width))
 
 
 def _resized(model: mujoco.MjModel, i: int, drawing: bool,

@@ -22,11 +22,12 @@ from lerobot_puffer.compile.quantities import (
     colors,
     field_values,
     find_range,
+    friction_pairs,
     lift,
-    pair,
     part_count,
     part_name,
     scalable,
+    two_numbers,
     unsuited,
 )
 from lerobot_puffer.compile.signals import SignalCompiler
@@ -134,6 +135,11 @@ class RandomizationCompiler:
                         term.quantity, way, model, part, drawing):
                     yield {"field": field, "element": element, "kind": KINDS["write"][kind],
                            "power": power, "value": value + number}
+            if term.quantity == "friction" and not drawing:
+                for part, element in friction_pairs(model, parts, way):
+                    yield {"field": "pair_friction", "element": element,
+                           "kind": KINDS["write"][way], "power": 1,
+                           "value": offsets[parts.index(part)]}
 
         self._writers.append(writer)
         self.draws += draws
@@ -149,7 +155,7 @@ class RandomizationCompiler:
         return draws
 
     def _delay(self, term: t.Delay, naction: int) -> None:
-        low, high = pair("steps", term.steps)
+        low, high = two_numbers("steps", term.steps)
         if isinstance(low, float) or isinstance(high, float) or not 0 <= low <= high:
             raise ValueError("steps must be whole numbers (fewest, most), 0 or more, got "
                              f"{term.steps}")
@@ -162,7 +168,7 @@ class RandomizationCompiler:
 
     def _push(self, term: t.Push) -> None:
         body = find(self.model, "body", term.body)
-        low, high = pair("force", term.force)
+        low, high = two_numbers("force", term.force)
         if not 0 <= term.probability <= 1:
             raise ValueError(f"probability must be 0 .. 1, got {term.probability}")
         if not (0 <= low <= high < math.inf):
