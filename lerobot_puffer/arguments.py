@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 
-def default_threads() -> int:
-    """Threads where none are asked for: every usable CPU, but one in a worker process."""
-    if multiprocessing.parent_process() is not None:
-        return 1
-    return usable_cpus()
+def thread_count(num_threads: int | None) -> int:
+    """Threads that step: 0 is every usable CPU, and so is None, but one in a worker process.
+
+    Raises:
+      ValueError: it is no whole number of at least 0.
+    """
+    if num_threads is None:
+        return 1 if multiprocessing.parent_process() is not None else usable_cpus()
+    return check_count("num_threads", num_threads, 0) or usable_cpus()
 
 
 def usable_cpus() -> int:

@@ -34,7 +34,7 @@ import numpy as np
 import pufferlib
 
 from lerobot_puffer._core import Core
-from lerobot_puffer.arguments import check_count, default_threads, usable_cpus
+from lerobot_puffer.arguments import check_count, thread_count
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.log import means
 from lerobot_puffer.names import close
@@ -108,10 +108,6 @@ class LeRobotPuffer(pufferlib.PufferEnv):
     ) -> None:
         compiled = compile_task(make_task(task, assets, goal, options, randomize))
         num_envs = check_count("num_envs", num_envs, 1)
-        if num_threads is None:
-            num_threads = default_threads()
-        else:
-            num_threads = check_count("num_threads", num_threads, 0) or usable_cpus()
         self.compiled = compiled
         self.model: mujoco.MjModel = compiled.model
         self.substeps = compiled.task.substeps
@@ -137,7 +133,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
             self.states, self.final_states = np.zeros(
                 (2, num_envs, compiled.tables.nobs), np.float32)
             self._last = np.zeros((num_envs, len(compiled.tables.init)))
-        self.core = Core(compiled, num_envs, num_threads, persistent=persistent,
+        self.core = Core(compiled, num_envs, thread_count(num_threads), persistent=persistent,
                          truncation_as_terminal=truncation_as_terminal)
         self.core.bind(self.actions, self.states, self.final_states, self.rewards, self.terminals,
                        self.truncations, None if self._pictures is None else self._last)

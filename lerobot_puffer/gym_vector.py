@@ -17,7 +17,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from lerobot_puffer.arguments import check_count, default_threads, usable_cpus
+from lerobot_puffer.arguments import check_count, thread_count
 from lerobot_puffer.gym_batch import Autoreset, Batch, Observation
 from lerobot_puffer.gym_pixels import ObsType, View
 from lerobot_puffer.names import close
@@ -97,10 +97,6 @@ class LeRobotVectorEnv(VectorEnv):
     ) -> None:
         self.closed = True  # until there is something to close
         num_envs = check_count("num_envs", num_envs, 1)
-        if num_threads is None:
-            num_threads = default_threads()
-        else:
-            num_threads = check_count("num_threads", num_threads, 0) or usable_cpus()
         if max_episode_steps is not None:
             max_episode_steps = check_count("max_episode_steps", max_episode_steps, 1)
         if render_mode not in (None, "rgb_array"):
@@ -110,8 +106,9 @@ class LeRobotVectorEnv(VectorEnv):
         # a last picture needs the last state, so the core may not reset it away
         self._resets = self._mode == "same_step" and view.obs_type != "state"
         self._batch = batch = Batch(
-            task, assets, goal, options, randomize, view, num_envs, num_threads,
-            "disabled" if self._resets else self._mode, max_episode_steps)
+            task, assets, goal, options, randomize, view, num_envs,
+            thread_count(num_threads), "disabled" if self._resets else self._mode,
+            max_episode_steps)
         self.model: mujoco.MjModel = batch.compiled.model
         self._camera = Camera(batch.compiled, width, height, camera)
         if _OLD:

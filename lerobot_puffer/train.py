@@ -288,6 +288,9 @@ def _find_resumed(task: str, options: Options) -> Path | None:
         path = checkpoints.find_newest(task, str(options["train.data_dir"]))
     else:
         path = Path(str(name)) / "policy.pt" if Path(str(name)).is_dir() else Path(str(name))
+    if path.name != "policy.pt":
+        raise ValueError(f"resume goes on with a run's folder or its policy.pt, got {path}. "
+                         "Weights alone: load_model_path")
     state = path.with_name(_STATE)
     if not state.is_file():
         raise ValueError(f"resume goes on with a run's folder, which has policy.pt and {_STATE}; "

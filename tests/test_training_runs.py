@@ -67,6 +67,10 @@ def test_a_folder_without_the_trainers_state_is_not_resumed(trained, tmp_path):
     shutil.copy(trained.checkpoint, tmp_path / "policy.pt")
     with pytest.raises(ValueError, match=r"there is no .*trainer\.pt. Weights alone: load_model"):
         train("reach", TINY | {"resume": str(tmp_path)}, quiet=True)
+    # the optimizer is that of another policy
+    best = trained.checkpoint.with_name("best.pt")
+    with pytest.raises(ValueError, match=r"a run's folder or its policy\.pt, got .*best\.pt\. Wei"):
+        train("reach", TINY | {"resume": str(best)}, quiet=True)
 
 
 def test_the_best_checkpoint_is_kept(tmp_path):
