@@ -150,6 +150,13 @@ def test_a_task_is_found_by_its_id_also_one_of_pictures():
     assert sweep.env_id("aloha_insertion") == "lerobot_puffer/AlohaInsertion-v0"
 
 
+def test_a_task_without_an_id_is_swept_by_its_name():
+    line = sweep.measure("native", "aloha_insertion_ee", 2, 1, 4, lambda count: None)
+    assert line["env_id"] == "aloha_insertion_ee" and line["steps_per_second"] > 0
+    with pytest.raises(ValueError, match="'aloha_insertion_ee' has no Gymnasium id"):
+        sweep.open_backend("gym", "aloha_insertion_ee", 2, 1)
+
+
 def test_workers_share_the_environments_evenly():
     assert [sweep.divisor(n, 4) for n in (1, 2, 6, 8, 7)] == [1, 2, 3, 4, 1]
 
