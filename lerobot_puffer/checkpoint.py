@@ -10,6 +10,7 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,21 @@ def find_newest(task: str, root: str | Path = "runs") -> Path:
             f": train one with lerobot-puffer train {task}, or name its file" if task in REGISTRY
             else f", and no registered task has that name{close(task, REGISTRY)}"))
     return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def find_trained(task: str, root: str | Path = "runs") -> Path:
+    """The newest checkpoint of a task under a folder, else the one that comes with the package.
+
+    Raises:
+      CheckpointError: there is neither; the message says how to get one.
+    """
+    try:
+        return find_newest(task, root)
+    except CheckpointError:
+        packaged = Path(str(files("lerobot_puffer") / "checkpoints" / f"{task}.pt"))
+        if packaged.is_file():
+            return packaged
+        raise
 
 
 def match(checkpoint: Checkpoint, task: str | Task | None = None) -> Task:

@@ -197,7 +197,7 @@ def _checkpoint(args: argparse.Namespace) -> tuple[str, Task, Callable[[int], Ac
     from lerobot_puffer import checkpoint as checkpoints
     from lerobot_puffer.policy import MeanActor
 
-    path = args.checkpoint or checkpoints.find_newest(args.task)
+    path = args.checkpoint or checkpoints.find_trained(args.task)
     stored = checkpoints.load(path)
     return (f"checkpoint {path}", checkpoints.match(stored, args.task),
             partial(MeanActor, stored.policy()))

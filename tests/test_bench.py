@@ -151,6 +151,7 @@ def test_a_task_is_found_by_its_id_also_one_of_pictures():
 
 
 def test_a_task_without_an_id_is_swept_by_its_name():
+    pytest.importorskip("pufferlib")
     line = sweep.measure("native", "aloha_insertion_ee", 2, 1, 4, lambda count: None)
     assert line["env_id"] == "aloha_insertion_ee" and line["steps_per_second"] > 0
     with pytest.raises(ValueError, match="'aloha_insertion_ee' has no Gymnasium id"):

