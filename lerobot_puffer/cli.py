@@ -90,7 +90,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "eval", help="success of a checkpoint or an expert on fresh episodes, and a video",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     evaluate.add_argument("task")
-    evaluate.add_argument("checkpoint", nargs="?", help="by default the newest one under runs/, else the package's own")
+    evaluate.add_argument("checkpoint", nargs="?",
+                          help="by default the newest one under runs/, else the package's own")
     evaluate.add_argument("--policy", choices=("checkpoint", "expert"), default="checkpoint")
     evaluate.add_argument("--assets", choices=("native", "reference"), default="native",
                           help="of an expert's task; a checkpoint names its own")

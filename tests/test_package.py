@@ -95,7 +95,7 @@ def test_the_sdist_holds_every_source(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for folder, patterns in (("csrc", ["*.px[di]", "*.pyx"]), ("models", ["*.xml", "*.py"]),
-                             ("lerobot_puffer", ["*.py", "*.pyi", "*.ini", "py.typed"]),
+                             ("lerobot_puffer", ["*.py", "*.pyi", "*.ini", "*.pt", "py.typed"]),
                              ("tests", ["*.py", "*.npz", "*.npy"])):
         assert {f"{folder}/{name}" for name in packaged(folder, *patterns)} <= names
     assert not [name for name in names if name.endswith((".so", ".c", ".pyc"))]
@@ -105,7 +105,7 @@ def test_the_wheel_holds_the_package_and_the_models(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     expected = {f"lerobot_puffer/{name}" for name in
-                packaged("lerobot_puffer", "*.py", "*.pyi", "*.ini", "py.typed")}
+                packaged("lerobot_puffer", "*.py", "*.pyi", "*.ini", "*.pt", "py.typed")}
     expected |= {f"lerobot_puffer/models/{name}" for name in packaged("models", "*.py", "*.xml")}
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     expected |= {f"lerobot_puffer/_{path.stem}{suffix}" for path in ROOT.glob("csrc/*.pyx")}
