@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("pufferlib")
 
 from harness import STATE, Text, toy
+from test_rendering import can_draw
 
 from lerobot_puffer import LeRobotPuffer, rendering
 from lerobot_puffer.compile import compile_task
@@ -56,11 +57,9 @@ WITHOUT_TENDON = ODDITIES.replace(
 
 @pytest.fixture(scope="module", autouse=True)
 def drawing():
-    try:
-        with opengl():
-            pass
-    except RenderError as error:
-        pytest.skip(str(error))
+    reason = can_draw()
+    if reason:
+        pytest.skip(reason)
 
 
 def pixels(task="reach", num_envs=2, **options):
@@ -386,24 +385,17 @@ def test_software_drawing_beside_a_gpu_warns_once_with_the_repair(monkeypatch):
 
 
 def test_each_environment_is_drawn_as_its_episode_looks():
-    colors = (RandomField(quantity="color", scale=(0.2, 1.0)),)
-    env = LeRobotPuffer("reach", 2, 1, obs_type="pixels", width=32, height=24, randomize=colors)
+    env = pixels(width=32, height=24, randomize=(RandomField(quantity="color", scale=(0.2, 1.0)),))
     env.reset(0)
     # the same state in both, so that only what was drawn differs
     env.core.state[1] = env.core.state[0]
-    first, second = (camera_picture(env, 0), camera_picture(env, 1))
-    assert not np.array_equal(first, second)
+    camera = rendering.Camera(env.compiled, 32, 24)
+    assert not np.array_equal(*map(camera.render, env.core.state, env.core.memory))
     for _ in range(env.compiled.task.episode_length):
         memory = env.core.memory.copy()
         env.step(np.zeros((2, 6), np.float32))
     assert env.truncations.all()
-    camera = rendering.Camera(env.compiled, 32, 24)
-    for i in range(2):
-        assert np.array_equal(env.observations[i, 0], camera_picture(env, i))
-        assert np.array_equal(env.final_observations[i, 0], camera.render(env._last[i], memory[i]))
+    for i, (now, last) in enumerate(zip(env.observations, env.final_observations, strict=True)):
+        assert np.array_equal(now[0], camera.render(env.core.state[i], env.core.memory[i]))
+        assert np.array_equal(last[0], camera.render(env._last[i], memory[i]))
     env.close()
-
-
-def camera_picture(env, index):
-    camera = rendering.Camera(env.compiled, 32, 24)
-    return camera.render(env.core.state[index], env.core.memory[index])
