@@ -387,8 +387,7 @@ def test_software_drawing_beside_a_gpu_warns_once_with_the_repair(monkeypatch):
 def test_each_environment_is_drawn_as_its_episode_looks():
     env = pixels(width=32, height=24, randomize=(RandomField(quantity="color", scale=(0.2, 1.0)),))
     env.reset(0)
-    # the same state in both, so that only what was drawn differs
-    env.core.state[1] = env.core.state[0]
+    env.core.state[1] = env.core.state[0]  # so that only what was drawn differs
     camera = rendering.Camera(env.compiled, 32, 24)
     assert not np.array_equal(*map(camera.render, env.core.state, env.core.memory))
     for _ in range(env.compiled.task.episode_length):
