@@ -32,7 +32,7 @@ DTYPES = {
 # the codes of every kind, by the name of its kernel
 KINDS = {
     "point": {"body": POINT_BODY, "site": POINT_SITE, "geom": POINT_GEOM, "goal": POINT_GOAL,
-              "chosen": POINT_CHOSEN, "fixed": POINT_FIXED},
+              "chosen": POINT_CHOSEN, "fixed": POINT_FIXED, "midpoint": POINT_MIDPOINT},
     "signal": {"distance": SIGNAL_DISTANCE, "height": SIGNAL_HEIGHT, "speed": SIGNAL_SPEED,
                "angular_speed": SIGNAL_ANGULAR_SPEED, "joint_position": SIGNAL_JOINT_POSITION,
                "joint_speed": SIGNAL_JOINT_SPEED, "contact": SIGNAL_CONTACT,

@@ -50,12 +50,13 @@ cdef inline void write_vector(const Observation* o, Episode* e, const mjData* d,
 cdef inline void observe_position(const Program* p, const Observation* o, Episode* e,
                                   const mjData* d, const double* memory,
                                   real* out) noexcept nogil:
-    cdef const double* a = position(p, &o.a, d, memory)
-    cdef const double* b
+    cdef double own[6]
     cdef double step[3]
+    cdef const double* a = position(p, &o.a, d, memory, own)
+    cdef const double* b
     cdef int i
     if o.relative:
-        b = position(p, &o.b, d, memory)
+        b = position(p, &o.b, d, memory, own + 3)
         for i in range(3):
             step[i] = a[i] - b[i]
         a = step

@@ -23,6 +23,7 @@ cdef enum:  # Point.kind
     POINT_GOAL                     # a position in the simulation's memory
     POINT_CHOSEN                   # one of several bodies, picked by an index in memory
     POINT_FIXED
+    POINT_MIDPOINT                 # half-way between two sites
 
 cdef enum:  # Signal.kind
     SIGNAL_DISTANCE
@@ -93,7 +94,7 @@ ctypedef struct Point:             # a position that a term reads, world frame (
     int kind
     int id                         # body, site or geom; memory offset (GOAL); first id (CHOSEN)
     int choice                     # memory offset of the index (CHOSEN)
-    int pad
+    int other                      # second site (MIDPOINT)
     double position[3]             # (FIXED)
 
 ctypedef struct Signal:            # a scalar of the simulation

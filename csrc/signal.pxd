@@ -10,7 +10,9 @@ from mujoco cimport (mjModel, mjData, mjContact, mjOBJ_XBODY, mjOBJ_GEOM, mjOBJ_
 from program cimport *
 
 cdef inline const double* position(const Program* p, const Point* point, const mjData* d,
-                                   const double* memory) noexcept nogil:
+                                   const double* memory, double* own) noexcept nogil:
+    """The place of a point; `own` has room for one that is computed."""
+    cdef int i
     if point.kind == POINT_SITE:
         return d.site_xpos + 3 * point.id
     if point.kind == POINT_BODY:
@@ -21,6 +23,10 @@ cdef inline const double* position(const Program* p, const Point* point, const m
         return memory + point.id
     if point.kind == POINT_CHOSEN:
         return d.xpos + 3 * p.ids[point.id + <int>memory[point.choice]]
+    if point.kind == POINT_MIDPOINT:
+        for i in range(3):
+            own[i] = 0.5 * (d.site_xpos[3 * point.id + i] + d.site_xpos[3 * point.other + i])
+        return own
     return point.position
 
 cdef inline void world_axis(int frame, int site, const double* axis, const mjData* d,
@@ -38,8 +44,9 @@ cdef inline void world_axis(int frame, int site, const double* axis, const mjDat
 
 cdef inline double signal_distance(const Program* p, const Signal* s, const mjData* d,
                                    const double* memory) noexcept nogil:
-    cdef const double* a = position(p, &s.a, d, memory)
-    cdef const double* b = position(p, &s.b, d, memory)
+    cdef double own[6]
+    cdef const double* a = position(p, &s.a, d, memory, own)
+    cdef const double* b = position(p, &s.b, d, memory, own + 3)
     cdef double total = 0, step
     cdef int i
     for i in range(3):
@@ -50,7 +57,9 @@ cdef inline double signal_distance(const Program* p, const Signal* s, const mjDa
 
 cdef inline double signal_height(const Program* p, const Signal* s, const mjData* d,
                                  const double* memory) noexcept nogil:
-    return position(p, &s.a, d, memory)[2] - position(p, &s.b, d, memory)[2]
+    cdef double own[6]
+    return (position(p, &s.a, d, memory, own)[2]
+            - position(p, &s.b, d, memory, own + 3)[2])
 
 cdef inline double length(const double* v) noexcept nogil:
     return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])

@@ -62,6 +62,8 @@ class LeRobotPuffer(pufferlib.PufferEnv):
       truncation_as_terminal: a time limit sets `terminals` too. PuffeRL 3.0 looks at `terminals`
         only, so its training configurations set it.
       persistent: MuJoCo keeps one mjData a simulation; the trajectories are the same.
+      stagger: a reset of all simulations begins their episodes at random steps, so that a batch of
+        a trainer does not see all of them at the same age. Only their time limits come earlier.
       obs_type: "state" for the task's row of numbers, "pixels" for pictures.
       cameras: what draws the pictures, names or ids, -1 for the free camera; None for the task's
         `render_camera`. No other camera is drawn.
@@ -101,6 +103,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         log_interval: int = 128,
         truncation_as_terminal: bool = False,
         persistent: bool = False,
+        stagger: bool = False,
         obs_type: Literal["state", "pixels"] = "state",
         cameras: Sequence[str | int] | None = None,
         width: int = 84,
@@ -138,6 +141,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         self.core.bind(self.actions, self.states, self.final_states, self.rewards, self.terminals,
                        self.truncations, None if self._pictures is None else self._last)
         self._steps = 0
+        self._stagger = compiled.task.episode_length if stagger else 0
         self._seed = seed
         self._first = True
         self._streams = np.arange(num_envs, dtype=np.uint32)
@@ -157,8 +161,12 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         if seed is not None:
             seed = check_count("seed", seed, 0)
             self.core.seed(np.full(self.num_agents, seed, np.uint64), self._streams)
+            self._ages = np.random.default_rng(seed)
         self._first = False
         self.core.reset()
+        if self._stagger:
+            self.core.episode["steps"] = self._ages.integers(self._stagger, size=self.num_agents)
+            self.core.evaluate(None)  # the observations show the age
         if self._pictures is not None:
             self._pictures.draw(self.core.state, self.observations, None, self.core.memory)
         self._steps = 0

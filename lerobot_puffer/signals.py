@@ -54,7 +54,15 @@ class Fixed:
     position: Vec3
 
 
-Point = Body | Site | Geom | Goal | Chosen | Fixed
+@dataclass(frozen=True)
+class Midpoint:
+    """Half-way between two sites, as between the two jaws of a gripper."""
+
+    a: str
+    b: str
+
+
+Point = Body | Site | Geom | Goal | Chosen | Fixed | Midpoint
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ TOY = """
     <body name="upper" pos="0 0 .5">
       <joint name="shoulder" axis="0 1 0" range="-1.5 1.5" limited="true" damping="0.1"/>
       <geom name="upper" type="capsule" size=".02" fromto="0 0 0 .2 0 0"/>
+      <site name="side" pos=".1 .03 0"/>
       <body name="lower" pos=".2 0 0">
         <joint name="elbow" axis="0 1 0" range="-2 2" limited="true" damping="0.1"/>
         <geom name="lower" type="capsule" size=".02" fromto="0 0 0 .2 0 0"/>

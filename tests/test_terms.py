@@ -28,6 +28,7 @@ from lerobot_puffer.signals import (
     Goal,
     Height,
     JointPosition,
+    Midpoint,
     Site,
     Speed,
 )
@@ -150,6 +151,7 @@ def test_position_is_of_any_point_and_relative():
         "ball": Body("ball"),
         "lower": Geom("lower"),
         "fixed": Fixed((1.0, 2.0, 3.0)),
+        "middle": Midpoint("side", "tip"),
     }
     _, data, _ = observed(Position(name="x", point=Site("tip")))
     where = {
@@ -157,12 +159,17 @@ def test_position_is_of_any_point_and_relative():
         "ball": data.body("ball").xpos,
         "lower": data.geom("lower").xpos,
         "fixed": np.array((1.0, 2.0, 3.0)),
+        "middle": (data.site("side").xpos + data.site("tip").xpos) / 2,
     }
     for name, point in points.items():
         value, *_ = observed(Position(name="x", point=point))
         assert np.array_equal(value, where[name])
         value, *_ = observed(Position(name="x", point=point, relative_to=Body("box")))
         assert np.array_equal(value, where[name] - data.body("box").xpos)
+    value, *_ = observed(Position(name="x", point=points["middle"], relative_to=Site("side")))
+    assert np.allclose(value, (data.site("tip").xpos - data.site("side").xpos) / 2, atol=1e-15)
+    value, *_ = observed(Position(name="x", point=points["middle"], relative_to=points["middle"]))
+    assert not value.any()
 
 
 def test_axis_directions_are_rotated_into_the_world():

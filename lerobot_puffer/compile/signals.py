@@ -95,6 +95,9 @@ class SignalCompiler:
                 raise ValueError(f"choice {point.by!r} is of {count}, got bodies {point.bodies}")
             self.ids += [self.see("body", name) for name in point.bodies]
             return {"kind": kind, "id": len(self.ids) - count, "choice": offset}
+        if isinstance(point, s.Midpoint):
+            return {"kind": kind, "id": self.see("site", point.a),
+                    "other": self.see("site", point.b)}
         return {"kind": kind, "id": self.see(type(point).__name__.lower(), point.name)}
 
     def highest(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ CUBES = ("cube",)
 
 
 def lift(assets: str = "native", goal: dict | None = None, control_rate: int = 25) -> Task:
-    """4 s; success: both jaws hold the cube 5 cm over where it lay, for five steps.
+    """3 s; success: both jaws hold the cube 5 cm over where it lay, for five steps.
 
     The reward is the change of a potential (approach, open jaws, touch, grasp, height of the
     grasped cube) and 1 on success, which ends the episode.
@@ -31,7 +31,7 @@ def lift(assets: str = "native", goal: dict | None = None, control_rate: int = 2
         rewards=(*m.grasping("cube"), m.lifting("cube", 0.05, weight=0.5), SuccessBonus()),
         resets=(m.START, RandomPose("cube", m.TABLE, yaw=m.YAW, radial=True)),
         substeps=m.SUBSTEPS,
-        episode_length=4 * control_rate,
+        episode_length=3 * control_rate,
         success=Success((*m.grasped("cube"), Above(Height(Body("cube")), m.LYING + 0.05)), hold=5),
         render_camera="near",
     )

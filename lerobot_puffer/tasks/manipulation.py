@@ -23,6 +23,7 @@ from lerobot_puffer.signals import (
     Height,
     JointPosition,
     Latch,
+    Midpoint,
     Signal,
     Site,
     Speed,
@@ -48,6 +49,8 @@ from lerobot_puffer.terms import (
 
 # where a held object lies between the jaws; its z closes them and its x points out of the gripper
 GRIPPER = Site("grasp")
+# follows the opening: near a cube only where the cube is between the jaws
+BETWEEN = Midpoint("fixed_grip", "moving_grip")
 JAWS = Axis(GRIPPER, (0.0, 0.0, 1.0))
 FIXED_JAW, MOVING_JAW = SO101.jaws
 HAND = (*FIXED_JAW, *MOVING_JAW, "palm", "moving_jaw_knuckle")
@@ -66,8 +69,10 @@ START = RandomJoints(SO101.joints, (0.0, -0.44, 0.36, 1.39, 0.0, 0.9), noise=0.1
 COLORS = ((0.82, 0.16, 0.13, 1.0), (0.13, 0.35, 0.75, 1.0))
 
 SUBSTEPS = 4
-# a closed gripper's GRIPPER comes no nearer to the cube's centre, m
-_BETWEEN = 0.018
+# a closed gripper's BETWEEN comes no nearer to the cube's centre, m
+_CLOSED = 0.012
+# a cube that is pressed into the table lies deeper by up to this, m
+_PRESSED = 0.02
 
 
 def check_options(task: str, assets: str, control_rate: int) -> None:
@@ -203,20 +208,29 @@ def observations(
     return (*terms, TimeFraction(name="time"))
 
 
-def grasping(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
-    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.5 * weight.
-
-    A closed gripper that sits on the cube is where learning gets stuck: opening it pays until the
-    cube is between the jaws, within 1.8 cm, where closing them costs nothing. Jaws that close on
-    two edges of the cube lose it: turning them square to its faces pays.
-    """
-    distance = Distance(GRIPPER, Body(cube))
-    fixed, moving = grip(cube)
+def reaching(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
+    """Potentials of bringing the open jaws around a cube, in all at most 0.25 * weight."""
+    distance = Distance(BETWEEN, Body(cube))
     return (
         Tanh(name="approach", signal=distance, width=0.1, weight=0.15 * weight, progress=True),
-        Ramp(name="open", signal=JointPosition("gripper"), lower=0.0, upper=1.0,
-             weight=0.05 * weight, when=(Above(distance, _BETWEEN),), progress=True),
-        Indicator(name="between", when=(Below(distance, _BETWEEN),), weight=0.05 * weight,
+        Tanh(name="enclose", signal=distance, width=0.03, weight=0.1 * weight, progress=True),
+    )
+
+
+def grasping(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
+    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.6 * weight.
+
+    A closed gripper that sits on the cube is where learning gets stuck: opening it pays until the
+    cube is between the jaws, where closing them costs nothing. Jaws that close on two edges of the
+    cube lose it: turning them square to its faces pays.
+    """
+    distance = Distance(BETWEEN, Body(cube))
+    fixed, moving = grip(cube)
+    return (
+        *reaching(cube, weight),
+        Ramp(name="open", signal=JointPosition("gripper"), lower=0.0, upper=0.6,
+             weight=0.05 * weight, when=(Above(distance, _CLOSED),), progress=True),
+        Indicator(name="between", when=(Below(distance, _CLOSED),), weight=0.05 * weight,
                   progress=True),
         Ramp(name="square", signal=square(cube), lower=0.7, upper=1.0, weight=0.1 * weight,
              progress=True),
@@ -228,7 +242,38 @@ def grasping(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
     )
 
 
+def carrying(distance: Signal, weight: float, when: tuple[Condition, ...] = ()
+             ) -> tuple[Reward, ...]:
+    """Potentials of bringing a cube to its target: one for the way, one for the last 5 cm."""
+    return (
+        Ramp(name="carry", signal=distance, lower=0.5, upper=0.0, weight=0.5 * weight, when=when,
+             progress=True),
+        Tanh(name="arrive", signal=distance, width=0.05, weight=0.5 * weight, when=when,
+             progress=True),
+    )
+
+
+def releasing(cube: str, placed: tuple[Condition, ...], free: Condition) -> tuple[Reward, ...]:
+    """Potentials of opening the jaws on a placed cube, of touching it no more and of leaving it.
+
+    Opening them by a step pays more than the lost grasp was worth: the jaw that stays at the cube
+    would else keep it.
+    """
+    return (
+        Indicator(name="placed", when=placed, weight=0.1, progress=True),
+        Ramp(name="release", signal=JointPosition("gripper"), lower=0.1, upper=0.4, weight=0.5,
+             when=placed, progress=True),
+        Indicator(name="free", when=(*placed, free), weight=0.15, progress=True),
+        Ramp(name="retreat", signal=Distance(GRIPPER, Body(cube)), lower=0.0, upper=0.03,
+             weight=0.15, when=(*placed, free), progress=True),
+    )
+
+
 def lifting(cube: str, height: float, weight: float, when: tuple[Condition, ...] = ()) -> Ramp:
-    """Potential of raising a grasped cube to a height over the table, m."""
-    return Ramp(name="lift", signal=Height(Body(cube)), lower=LYING, upper=LYING + height,
+    """Potential of raising a grasped cube to a height over the table, m.
+
+    It begins below the table: where it did not, some policies pressed the cube down for good.
+    """
+    return Ramp(name="lift", signal=Height(Body(cube)), lower=LYING - _PRESSED,
+                upper=LYING + height,
                 weight=weight, when=(*grasped(cube), *when), progress=True)

@@ -6,12 +6,10 @@ from lerobot_puffer.signals import Above, Below, Body, Distance
 from lerobot_puffer.tasks import manipulation as m
 from lerobot_puffer.terms import (
     Indicator,
-    Ramp,
     RandomGoal,
     RandomPose,
     Success,
     SuccessBonus,
-    Tanh,
     Task,
 )
 
@@ -44,13 +42,8 @@ def pick_place(assets: str = "native", goal: dict | None = None, control_rate: i
             *m.grasping("cube"),
             m.lifting("cube", 0.02, weight=0.2, when=(Below(up, 0.5),)),
             Indicator(name="lifted", when=carried, weight=0.2, progress=True),
-            Tanh(name="carry", signal=distance, width=0.1, weight=0.4, when=carried,
-                 progress=True),
-            Indicator(name="placed", when=placed, weight=0.1, progress=True),
-            Indicator(name="release", when=(*placed, m.untouched("cube")), weight=0.25,
-                      progress=True),
-            Ramp(name="retreat", signal=Distance(m.GRIPPER, Body("cube")), lower=0.0,
-                 upper=0.03, weight=0.1, when=(*placed, m.untouched("cube")), progress=True),
+            *m.carrying(distance, weight=0.4, when=carried),
+            *m.releasing("cube", placed, m.untouched("cube")),
             SuccessBonus(),
         ),
         resets=(

@@ -28,10 +28,9 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
         action=m.action(control_rate),
         observations=m.observations(CUBES, target=True),
         rewards=(
-            Tanh(name="approach", signal=Distance(m.GRIPPER, Body("cube")), width=0.1,
-                 weight=0.2, progress=True),
-            Tanh(name="carry", signal=offset, width=0.1, weight=0.5, progress=True),
-            Tanh(name="settle", signal=offset, width=0.02, weight=0.3, progress=True),
+            *m.reaching("cube"),
+            *m.carrying(offset, weight=0.5),
+            Tanh(name="settle", signal=offset, width=0.02, weight=0.25, progress=True),
             SuccessBonus(),
         ),
         resets=(

@@ -8,7 +8,7 @@ from lerobot_puffer.robots import SO101
 from lerobot_puffer.signals import Above, Below, Body, Distance, Height, JointSpeed, Site
 from lerobot_puffer.tasks import manipulation as m
 from lerobot_puffer.tasks.goal import check_goal
-from lerobot_puffer.terms import Indicator, Ramp, RandomPose, Success, SuccessBonus, Tanh, Task
+from lerobot_puffer.terms import Indicator, RandomPose, Success, SuccessBonus, Task
 
 CUBES = ("cube_a", "cube_b")
 A, B = map(Body, CUBES)
@@ -43,12 +43,8 @@ def stack(assets: str = "native", goal: dict | None = None, control_rate: int = 
             *m.grasping("cube_a"),
             m.lifting("cube_a", 2 * m.HALF, weight=0.2, when=(Below(up, 0.5),)),
             Indicator(name="lifted", when=carried, weight=0.2, progress=True),
-            Tanh(name="carry", signal=Distance(A, Site("cube_b/above")), width=0.1, weight=0.4,
-                 when=carried, progress=True),
-            Indicator(name="placed", when=(*carried, *on), weight=0.1, progress=True),
-            Indicator(name="release", when=(*carried, *on, free), weight=0.25, progress=True),
-            Ramp(name="retreat", signal=Distance(m.GRIPPER, A), lower=0.0, upper=0.03,
-                 weight=0.1, when=(*carried, *on, free), progress=True),
+            *m.carrying(Distance(A, Site("cube_b/above")), weight=0.4, when=carried),
+            *m.releasing("cube_a", (*carried, *on), free),
             SuccessBonus(),
         ),
         resets=(
