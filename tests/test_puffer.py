@@ -227,6 +227,32 @@ def test_time_limits_are_terminals_only_where_asked(as_terminal):
     env.close()
 
 
+def test_staggered_episodes_begin_at_random_ages_and_are_otherwise_the_same():
+    plain, staggered = (LeRobotPuffer("reach", 40, 1, stagger=value) for value in (False, True))
+    limit = plain.compiled.task.episode_length
+    time = next(part.slice for part in plain.layout if part.name == "time")
+    drawn = []
+    for seed in (3, None, 3):  # what it draws is the seed's, and goes on without one
+        rows, others = plain.reset(seed)[0], staggered.reset(seed)[0]
+        ages = np.rint(others[:, time] * limit).astype(int)[:, 0]
+        assert ages.min() >= 0 and ages.max() < limit and len(set(ages)) > 20
+        assert np.array_equal(staggered.core.episode["steps"], ages)
+        others[:, time] = rows[:, time]
+        assert np.array_equal(rows, others)
+        drawn.append(ages)
+    assert np.array_equal(drawn[0], drawn[2]) and not np.array_equal(drawn[0], drawn[1])
+    ended = np.zeros(40, int)
+    still = np.zeros((40, 6), np.float32)
+    for step in range(1, limit + 1):
+        rewards = plain.step(still)[1]
+        others, truncations = staggered.step(still)[1], staggered.truncations
+        fresh = (ended == 0) & ~staggered.terminals
+        assert np.array_equal(rewards[fresh], others[fresh])
+        ended[(ended == 0) & (truncations | staggered.terminals)] = step
+    assert np.array_equal(ended, limit - ages)
+    plain.close(), staggered.close()
+
+
 def test_the_gymnasium_adapter_runs_under_pufferlibs_emulation():
     def make(buf=None, seed=0):
         env = gymnasium.make("lerobot_puffer/LeRobot-v0")
