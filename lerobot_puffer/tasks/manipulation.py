@@ -117,7 +117,7 @@ def action(control_rate: int) -> Delta:
     Faster ones turn a learning policy's noise into centimetres at the fingertips.
     """
     return Delta(1.25 / control_rate, leash=0.1, overrides=(
-        ("shoulder_pan", 2.5 / control_rate, 0.1), ("gripper", 3.75 / control_rate, 0.3)))
+        ("shoulder_pan", 2.5 / control_rate, 0.1), ("gripper", 3.75 / control_rate, 0.1)))
 
 
 def grip(cube: str) -> tuple[Signal, Signal]:
@@ -273,7 +273,7 @@ def releasing(cube: str, placed: tuple[Condition, ...], free: Condition) -> tupl
     """
     return (
         Indicator(name="placed", when=placed, weight=0.1, progress=True),
-        Ramp(name="release", signal=JointPosition("gripper"), lower=0.1, upper=0.4, weight=0.5,
+        Ramp(name="release", signal=JointPosition("gripper"), lower=0.1, upper=0.25, weight=0.5,
              when=placed, progress=True),
         Indicator(name="free", when=(*placed, free), weight=0.15, progress=True),
         Ramp(name="retreat", signal=Distance(GRIPPER, Body(cube)), lower=0.0, upper=0.03,

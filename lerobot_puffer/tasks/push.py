@@ -29,7 +29,7 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
         observations=m.observations(CUBES, target=True),
         rewards=(
             *m.reaching("cube"),
-            *m.carrying(offset, weight=0.5),
+            *m.carrying(offset, weight=1.0),
             Tanh(name="settle", signal=offset, width=0.02, weight=0.25, progress=True),
             SuccessBonus(),
         ),

@@ -62,6 +62,9 @@ def reach(assets: str = "native", goal: dict | None = None) -> Task:
             Position(name="gripper_pos", point=GRIPPER, relative_to=shoulder, scale=5.0),
             Position(name="target_pos", point=TARGET, relative_to=shoulder, scale=5.0),
             Position(name="to_target", point=TARGET, relative_to=GRIPPER, scale=10.0),
+            # the last 5 cm, written large
+            Position(name="near_target", point=TARGET, relative_to=GRIPPER, scale=40.0,
+                     clip=(-2.0, 2.0)),
             TimeFraction(name="time"),
         ),
         rewards=(
