@@ -72,8 +72,6 @@ COLORS = ((0.82, 0.16, 0.13, 1.0), (0.13, 0.35, 0.75, 1.0))
 SUBSTEPS = 4
 # a closed gripper's BETWEEN comes no nearer to the cube's centre, m
 _CLOSED = 0.012
-# a cube that is pressed into the table lies deeper by up to this, m
-_PRESSED = 0.02
 
 
 def check_options(task: str, assets: str, control_rate: int) -> None:
@@ -220,17 +218,8 @@ def observations(
     return (*terms, TimeFraction(name="time"))
 
 
-def reaching(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
-    """Potentials of bringing the open jaws around a cube, in all at most 0.25 * weight."""
-    distance = Distance(BETWEEN, Body(cube))
-    return (
-        Tanh(name="approach", signal=distance, width=0.1, weight=0.15 * weight, progress=True),
-        Tanh(name="enclose", signal=distance, width=0.03, weight=0.1 * weight, progress=True),
-    )
-
-
-def grasping(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
-    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.6 * weight.
+def grasping(cube: str) -> tuple[Reward, ...]:
+    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.6.
 
     A closed gripper that sits on the cube is where learning gets stuck: opening it pays until the
     cube is between the jaws, where closing them costs nothing. Jaws that close on two edges of the
@@ -239,18 +228,19 @@ def grasping(cube: str, weight: float = 1.0) -> tuple[Reward, ...]:
     distance = Distance(BETWEEN, Body(cube))
     fixed, moving = grip(cube)
     return (
-        *reaching(cube, weight),
+        Tanh(name="approach", signal=distance, width=0.1, weight=0.15, progress=True),
+        Tanh(name="enclose", signal=distance, width=0.03, weight=0.1, progress=True),
         Ramp(name="open", signal=JointPosition("gripper"), lower=0.0, upper=0.6,
-             weight=0.05 * weight, when=(Above(distance, _CLOSED),), progress=True),
-        Indicator(name="between", when=(Below(distance, _CLOSED),), weight=0.05 * weight,
+             weight=0.05, when=(Above(distance, _CLOSED),), progress=True),
+        Indicator(name="between", when=(Below(distance, _CLOSED),), weight=0.05,
                   progress=True),
-        Ramp(name="square", signal=square(cube), lower=0.7, upper=1.0, weight=0.1 * weight,
+        Ramp(name="square", signal=square(cube), lower=0.7, upper=1.0, weight=0.1,
              progress=True),
-        Indicator(name="fixed_jaw", when=(Above(fixed, 0.5),), weight=0.025 * weight,
+        Indicator(name="fixed_jaw", when=(Above(fixed, 0.5),), weight=0.025,
                   progress=True),
-        Indicator(name="moving_jaw", when=(Above(moving, 0.5),), weight=0.025 * weight,
+        Indicator(name="moving_jaw", when=(Above(moving, 0.5),), weight=0.025,
                   progress=True),
-        Indicator(name="grasp", when=grasped(cube), weight=0.15 * weight, progress=True),
+        Indicator(name="grasp", when=grasped(cube), weight=0.15, progress=True),
     )
 
 
@@ -284,8 +274,8 @@ def releasing(cube: str, placed: tuple[Condition, ...], free: Condition) -> tupl
 def lifting(cube: str, height: float, weight: float, when: tuple[Condition, ...] = ()) -> Ramp:
     """Potential of raising a grasped cube to a height over the table, m.
 
-    It begins below the table: where it did not, some policies pressed the cube down for good.
+    It begins below the table, so that the grasp itself is worth a part of it.
     """
-    return Ramp(name="lift", signal=Height(Body(cube)), lower=LYING - _PRESSED,
+    return Ramp(name="lift", signal=Height(Body(cube)), lower=LYING - 0.02,
                 upper=LYING + height,
                 weight=weight, when=(*grasped(cube), *when), progress=True)

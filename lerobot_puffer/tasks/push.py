@@ -12,7 +12,7 @@ CUBES = ("cube",)
 def push(assets: str = "native", goal: dict | None = None, control_rate: int = 25) -> Task:
     """4 s; success: the cube lies still within 2 cm of the target in the plane, for five steps.
 
-    The reward is the change of a potential (gripper to cube, cube to target) and 1 on success,
+    The reward is the change of a potential (as in `lift`, cube to target) and 1 on success,
     which ends the episode.
 
     Args:
@@ -28,8 +28,8 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
         action=m.action(control_rate),
         observations=m.observations(CUBES, target=True),
         rewards=(
-            *m.reaching("cube"),
-            *m.carrying(offset, weight=1.0),
+            *m.grasping("cube"),
+            *m.carrying(offset, weight=1.5),
             Tanh(name="settle", signal=offset, width=0.02, weight=0.25, progress=True),
             SuccessBonus(),
         ),

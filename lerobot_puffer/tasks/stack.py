@@ -8,7 +8,7 @@ from lerobot_puffer.robots import SO101
 from lerobot_puffer.signals import Above, Below, Body, Distance, Height, JointSpeed, Site
 from lerobot_puffer.tasks import manipulation as m
 from lerobot_puffer.tasks.goal import check_goal
-from lerobot_puffer.terms import Indicator, RandomPose, Success, SuccessBonus, Task
+from lerobot_puffer.terms import Indicator, Ramp, RandomPose, Success, SuccessBonus, Tanh, Task
 
 CUBES = ("cube_a", "cube_b")
 A, B = map(Body, CUBES)
@@ -31,9 +31,11 @@ def stack(assets: str = "native", goal: dict | None = None, control_rate: int = 
     offset, height = Distance(A, B, axes="xy"), Height(A, over=B)
     up = m.lifted("cube_a", 2 * m.HALF)
     carried, free = (Above(up, 0.5),), m.untouched(*CUBES)
-    on = (Below(offset, math.sqrt(2) * m.HALF + 0.005), Above(height, 2 * m.HALF - 0.005),
-          Below(height, 2 * m.HALF + 0.005))
-    arm_rests = Below(JointSpeed(SO101.joints[:-1]), 0.2)
+    level = (Above(height, 2 * m.HALF - 0.005), Below(height, 2 * m.HALF + 0.005))
+    on = (Below(offset, math.sqrt(2) * m.HALF + 0.005), *level)
+    # let go further out than half an edge, it falls
+    centred = (Below(offset, 0.01), *level)
+    speed = JointSpeed(SO101.joints[:-1])
     return Task(
         name="stack",
         scene=m.scene(control_rate, CUBES),
@@ -44,7 +46,11 @@ def stack(assets: str = "native", goal: dict | None = None, control_rate: int = 
             m.lifting("cube_a", 2 * m.HALF, weight=0.2, when=(Below(up, 0.5),)),
             Indicator(name="lifted", when=carried, weight=0.2, progress=True),
             *m.carrying(Distance(A, Site("cube_b/above")), weight=0.4, when=carried),
-            *m.releasing("cube_a", (*carried, *on), free),
+            Tanh(name="centre", signal=offset, width=0.015, weight=0.3, when=carried,
+                 progress=True),
+            *m.releasing("cube_a", (*carried, *centred), free),
+            Ramp(name="rest", signal=speed, lower=2.0, upper=0.0, weight=0.2,
+                 when=(*carried, *centred, free), progress=True),
             SuccessBonus(),
         ),
         resets=(
@@ -55,6 +61,6 @@ def stack(assets: str = "native", goal: dict | None = None, control_rate: int = 
         substeps=m.SUBSTEPS,
         episode_length=8 * control_rate,
         success=Success((*on, *m.still("cube_a"), *m.still("cube_b"), free,
-                         *m.let_go("cube_a"), arm_rests), hold=5),
+                         *m.let_go("cube_a"), Below(speed, 0.2)), hold=5),
         render_camera="near",
     )
