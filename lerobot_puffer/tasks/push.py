@@ -10,7 +10,7 @@ CUBES = ("cube",)
 
 
 def push(assets: str = "native", goal: dict | None = None, control_rate: int = 25) -> Task:
-    """4 s; success: the cube lies still within 2 cm of the target in the plane, for five steps.
+    """5 s; success: the cube lies still within 2 cm of the target in the plane, for five steps.
 
     The reward is the change of a potential (as in `lift`, cube to target) and 1 on success,
     which ends the episode.
@@ -39,7 +39,7 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
             RandomPose("cube", m.TABLE, yaw=m.YAW, radial=True, separation=0.06),
         ),
         substeps=m.SUBSTEPS,
-        episode_length=4 * control_rate,
+        episode_length=5 * control_rate,
         success=Success((Below(offset, 0.02), m.lying("cube"), *m.still("cube")), hold=5),
         render_camera="near",
     )
