@@ -21,7 +21,7 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
       control_rate: 25 or 50 Hz.
     """
     m.check_options("push", assets, control_rate)
-    offset = Distance(Body("cube"), m.TARGET, axes="xy")
+    offset, distance = (Distance(Body("cube"), m.TARGET, axes) for axes in ("xy", "xyz"))
     return Task(
         name="push",
         scene=m.scene(control_rate, CUBES, target=True),
@@ -29,8 +29,8 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
         observations=m.observations(CUBES, target=True),
         rewards=(
             *m.grasping("cube"),
-            *m.carrying(offset, weight=1.5),
-            Tanh(name="settle", signal=offset, width=0.02, weight=0.25, progress=True),
+            *m.carrying(distance, weight=1.0),
+            Tanh(name="settle", signal=distance, width=0.02, weight=0.25, progress=True),
             SuccessBonus(),
         ),
         resets=(
