@@ -204,12 +204,16 @@ class _Run:
                              f"got {self.config['total_timesteps']} a process; a batch is "
                              "env.num_envs times train.bptt_horizon")
         logger = make_loggers(self.options, self.task.name, self.folder, self.world)
-        trainer = Trainer(
-            self.config | {"env": self.task.name, "use_rnn": rnn is not None}, vecenv,
-            parallel(policy.to(str(self.config["device"])), self.world), logger,
-            self._save, self.quiet, self.world)
+        config = self.config | {"env": self.task.name, "use_rnn": rnn is not None}
+        state = None
         if resumed is not None:
             state = torch.load(resumed.with_name(_STATE), map_location="cpu", weights_only=True)
+            # other episodes than those of the first part
+            config["seed"] += state["epoch"]
+        trainer = Trainer(
+            config, vecenv, parallel(policy.to(str(self.config["device"])), self.world), logger,
+            self._save, self.quiet, self.world)
+        if resumed is not None and state is not None:
             trainer.resume(state)
             self.success_rate = state["success_rate"]
             if resumed.parent.resolve() == self.folder.resolve():

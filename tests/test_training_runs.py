@@ -14,6 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lerobot_puffer.env")
 
+from lerobot_puffer import LeRobotPuffer
 from lerobot_puffer import checkpoint as checkpoints
 from lerobot_puffer.cli import main
 from lerobot_puffer.evaluate import evaluate
@@ -46,11 +47,15 @@ def test_weights_of_a_checkpoint_start_another_training(trained, tmp_path):
     assert new["normalizer.count"] == 2 * old["normalizer.count"]
 
 
-def test_a_run_is_resumed_where_it_ended(trained, tmp_path):
+def test_a_run_is_resumed_where_it_ended(trained, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     shutil.copytree(trained.checkpoint.parent, folder)
     before = torch.load(folder / "trainer.pt", weights_only=True)
     changes = {"resume": str(folder), "train.total_timesteps": 2048, "train.learning_rate": 0.0}
+    seeds = []
+    reset = LeRobotPuffer.reset
+    monkeypatch.setattr(LeRobotPuffer, "reset",
+                        lambda env, seed=None: seeds.append(seed) or reset(env, seed))
     more = train("reach", changes, quiet=True)
     after = torch.load(folder / "trainer.pt", weights_only=True)
     assert more.checkpoint == folder / "policy.pt"
@@ -61,6 +66,8 @@ def test_a_run_is_resumed_where_it_ended(trained, tmp_path):
     assert checkpoints.load(more.checkpoint).options["env.num_envs"] == 16
     assert logged_steps(folder)[0] <= 1024
     assert logged_steps(folder)[-1] == 2048
+    # its episodes are not those of the first part again
+    assert seeds[0] == checkpoints.load(more.checkpoint).seed + before["epoch"]
 
 
 def test_a_folder_without_the_trainers_state_is_not_resumed(trained, tmp_path):
