@@ -32,6 +32,7 @@ cdef enum:  # Signal.kind
     SIGNAL_ANGULAR_SPEED
     SIGNAL_JOINT_POSITION
     SIGNAL_JOINT_SPEED
+    SIGNAL_CONTROL
     SIGNAL_CONTACT
     SIGNAL_CONTACT_FORCE
     SIGNAL_ALIGNMENT
@@ -100,7 +101,7 @@ ctypedef struct Point:             # a position that a term reads, world frame (
 ctypedef struct Signal:            # a scalar of the simulation
     int kind
     int axes                       # bits of x, y, z (DISTANCE)
-    int address                    # in qpos (JOINT_POSITION); in memory (LATCH)
+    int address                    # in qpos (JOINT_POSITION), ctrl (CONTROL), memory (LATCH)
     int first, count               # conditions (LATCH); in ids (JOINT_SPEED)
     int frame_a, frame_b           # body or site of axis_a and axis_b, -1: world
     int site_a, site_b             # 1: the frame is a site

@@ -206,6 +206,8 @@ cdef inline void read_signals(const Program* p, const mjModel* m, const mjData* 
             values[k] = signal_height(p, s, d, memory)
         elif s.kind == SIGNAL_JOINT_POSITION:
             values[k] = d.qpos[s.address]
+        elif s.kind == SIGNAL_CONTROL:
+            values[k] = d.ctrl[s.address]
         elif s.kind == SIGNAL_SPEED:
             values[k] = signal_speed(s, m, d)
         elif s.kind == SIGNAL_ANGULAR_SPEED:

@@ -115,6 +115,13 @@ class JointPosition:
 
 
 @dataclass(frozen=True)
+class Control:
+    """Control of an actuator: of a position actuator the target that it moves to, rad or m."""
+
+    actuator: str
+
+
+@dataclass(frozen=True)
 class JointSpeed:
     """The largest |velocity| of hinge (rad/s) or slide (m/s) joints."""
 
@@ -177,8 +184,8 @@ class Latch:
 
 
 Signal = (
-    Distance | Height | Speed | AngularSpeed | JointPosition | JointSpeed | Contact | ContactForce
-    | Alignment | FaceAlignment | Latch
+    Distance | Height | Speed | AngularSpeed | JointPosition | Control | JointSpeed | Contact
+    | ContactForce | Alignment | FaceAlignment | Latch
 )
 
 

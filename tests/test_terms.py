@@ -22,6 +22,7 @@ from lerobot_puffer.signals import (
     Chosen,
     Contact,
     ContactForce,
+    Control,
     Distance,
     Fixed,
     Geom,
@@ -224,6 +225,23 @@ def test_distance_height_and_joint_position():
         )
     assert value_of(Height(tip))[0] == data.site("tip").xpos[2]
     assert value_of(JointPosition("elbow"))[0] == -0.7
+
+
+def test_control_is_the_target_that_the_last_action_set():
+    task = toy(
+        action=Delta(0.1),
+        observations=(
+            SignalValue(name="target", signal=Control("elbow")),
+            Field(name="elbow", field="qpos", of=("elbow",)),
+        ),
+    )
+    sims = Simulations(task, 1)
+    start = sims.part("elbow")[0, 0]
+    assert sims.part("target")[0, 0] == start
+    for moved, action in ((0.1, 1.0), (0.05, -0.5), (0.05, 0.0)):
+        sims.step([0.0, action])
+        assert sims.part("target")[0, 0] == pytest.approx(start + moved, abs=1e-15)
+        assert sims.part("elbow")[0, 0] != start
 
 
 @pytest.mark.parametrize("point", [Body("ball"), Body("lower"), Site("tip"), Geom("lower")])

@@ -162,6 +162,8 @@ class SignalCompiler:
                 self.needs("velocities")
         elif isinstance(signal, s.JointPosition):
             row["address"] = self.model.jnt_qposadr[find_joint(self.model, signal.joint)]
+        elif isinstance(signal, s.Control):
+            row["address"] = find(self.model, "actuator", signal.actuator)
         elif isinstance(signal, s.JointSpeed):
             if not signal.joints:
                 raise ValueError("JointSpeed needs at least one joint")

@@ -16,6 +16,7 @@ from lerobot_puffer.signals import (
     Body,
     Condition,
     Contact,
+    Control,
     Distance,
     FaceAlignment,
     Fixed,
@@ -115,7 +116,7 @@ def action(control_rate: int) -> Delta:
     Faster ones turn a learning policy's noise into centimetres at the fingertips.
     """
     return Delta(1.25 / control_rate, leash=0.1, overrides=(
-        ("shoulder_pan", 2.5 / control_rate, 0.1), ("gripper", 3.75 / control_rate, 0.1)))
+        ("shoulder_pan", 2.5 / control_rate, 0.1), ("gripper", 3.75 / control_rate, 0.3)))
 
 
 def grip(cube: str) -> tuple[Signal, Signal]:
@@ -258,12 +259,12 @@ def carrying(distance: Signal, weight: float, when: tuple[Condition, ...] = ()
 def releasing(cube: str, placed: tuple[Condition, ...], free: Condition) -> tuple[Reward, ...]:
     """Potentials of opening the jaws on a placed cube, of touching it no more and of leaving it.
 
-    Opening them by a step pays more than the lost grasp was worth: the jaw that stays at the cube
-    would else keep it.
+    Each part of the way of the gripper's target pays: jaws that hold a cube do not move before the
+    target has passed them, and no noise gets it there. It pays more than the lost grasp was worth.
     """
     return (
         Indicator(name="placed", when=placed, weight=0.1, progress=True),
-        Ramp(name="release", signal=JointPosition("gripper"), lower=0.1, upper=0.25, weight=0.5,
+        Ramp(name="release", signal=Control("gripper"), lower=-0.17, upper=0.3, weight=0.7,
              when=placed, progress=True),
         Indicator(name="free", when=(*placed, free), weight=0.15, progress=True),
         Ramp(name="retreat", signal=Distance(GRIPPER, Body(cube)), lower=0.0, upper=0.03,
