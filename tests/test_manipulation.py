@@ -143,6 +143,21 @@ def test_push_succeeds_where_the_cube_lies_still_by_the_target():
     assert steps_to_success(sims) is None
 
 
+def test_push_pays_for_the_way_only_of_a_cube_that_was_raised():
+    sims = simulations("push")
+    motion = np.zeros(12)
+    motion[7] = -1.4
+
+    def paid(latch):
+        """Rewards of a cube that slides away from the gripper to its target, after the first."""
+        place(sims, [(X, Y - 0.06, m.LYING)], target=(X, Y - 0.16, m.LYING), qvel=motion,
+              latch=latch)
+        return [sims.step() or float(sims.rewards[0]) for _ in range(8)][1:]
+
+    assert sum(paid(latch=False)) < 0  # only what the gripper is now further away
+    assert sum(paid(latch=True)) > 0.2
+
+
 def test_pick_place_counts_only_a_cube_that_was_off_the_table():
     sims = simulations("pick_place")
     target = (X, Y, m.LYING)

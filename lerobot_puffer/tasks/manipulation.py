@@ -155,7 +155,7 @@ def lying(cube: str) -> Condition:
     return Below(Height(Body(cube)), LYING + 0.005)
 
 
-def lifted(cube: str, height: float = 0.02) -> Signal:
+def lifted(cube: str, height: float = 0.02) -> Latch:
     """1 once the cube has been that far off the table, m, in this episode."""
     return Latch((Above(Height(Body(cube)), LYING + height),))
 
@@ -167,9 +167,9 @@ def near(name: str, point: Point, to: Point, frame: Site | Body) -> Position:
 
 
 def observations(
-    cubes: tuple[str, ...], target: bool = False, lifted: Signal | None = None,
+    cubes: tuple[str, ...], target: bool = False, latches: tuple[tuple[str, Latch], ...] = (),
 ) -> tuple[Observation, ...]:
-    """Arm, gripper, cubes, what the jaws touch of the first one, the target, the time.
+    """Arm, gripper, cubes, what the jaws touch of the first one, the target, latches, the time.
 
     Positions are written in the axes of the link that the shoulder's pan turns, so that what is
     learned in front of the arm holds at its sides.
@@ -214,13 +214,12 @@ def observations(
             Position(name="a_to_b", point=b, relative_to=a, frame=PANNED, scale=10.0),
             near("a_near_b", b, a, PANNED),
         ]
-    if lifted is not None:
-        terms.append(SignalValue(name="lifted", signal=lifted, clip=(0.0, 1.0)))
+    terms += [SignalValue(name=name, signal=latch, clip=(0.0, 1.0)) for name, latch in latches]
     return (*terms, TimeFraction(name="time"))
 
 
-def grasping(cube: str) -> tuple[Reward, ...]:
-    """Potentials of reaching for a cube and closing the jaws on it, in all at most 0.6.
+def grasping(cube: str, opening: float = 0.05) -> tuple[Reward, ...]:
+    """Potentials of reaching for a cube and closing the jaws on it.
 
     A closed gripper that sits on the cube is where learning gets stuck: opening it pays until the
     cube is between the jaws, where closing them costs nothing. Jaws that close on two edges of the
@@ -232,8 +231,8 @@ def grasping(cube: str) -> tuple[Reward, ...]:
         Tanh(name="approach", signal=distance, width=0.1, weight=0.15, progress=True),
         Tanh(name="enclose", signal=distance, width=0.03, weight=0.1, progress=True),
         Ramp(name="open", signal=JointPosition("gripper"), lower=0.0, upper=0.6,
-             weight=0.05, when=(Above(distance, _CLOSED),), progress=True),
-        Indicator(name="between", when=(Below(distance, _CLOSED),), weight=0.05,
+             weight=opening, when=(Above(distance, _CLOSED),), progress=True),
+        Indicator(name="between", when=(Below(distance, _CLOSED),), weight=opening,
                   progress=True),
         Ramp(name="square", signal=square(cube), lower=0.7, upper=1.0, weight=0.1,
              progress=True),

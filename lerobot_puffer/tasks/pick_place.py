@@ -37,7 +37,7 @@ def pick_place(assets: str = "native", goal: dict | None = None, control_rate: i
         name="pick_place",
         scene=m.scene(control_rate, CUBES, target=True),
         action=m.action(control_rate),
-        observations=m.observations(CUBES, target=True, lifted=up),
+        observations=m.observations(CUBES, target=True, latches=(("lifted", up),)),
         rewards=(
             *m.grasping("cube"),
             m.lifting("cube", 0.02, weight=0.2, when=(Below(up, 0.5),)),

@@ -40,7 +40,7 @@ def stack(assets: str = "native", goal: dict | None = None, control_rate: int = 
         name="stack",
         scene=m.scene(control_rate, CUBES),
         action=m.action(control_rate),
-        observations=m.observations(CUBES, lifted=up),
+        observations=m.observations(CUBES, latches=(("lifted", up),)),
         rewards=(
             *m.grasping("cube_a"),
             m.lifting("cube_a", 2 * m.HALF, weight=0.2, when=(Below(up, 0.5),)),
