@@ -1,13 +1,10 @@
-r"""Training from scratch on several seeds: steps, wall time, success on fresh episodes.
+"""Training from scratch on several seeds: steps, wall time, success on fresh episodes.
 
     python benchmarks/training.py --task lift --seeds 1,2,3,4,5 --jsonl results/lift.jsonl
 
 prints a Markdown table and appends a line a seed to the file. Each seed is
 `lerobot-puffer train TASK --train.seed SEED`, then fresh episodes with the mean action. Checkpoints
-go to runs/; `--best FILE` copies the best one. On two cores, with the options' share of each:
-
-    torchrun --standalone --nproc-per-node 2 benchmarks/training.py --task push \
-        --env.num-threads 1 --env.num-envs 64 --train.minibatch-size 512
+go to runs/; `--best FILE` copies the best one.
 """
 
 from __future__ import annotations
@@ -39,20 +36,12 @@ def main() -> None:
     parser.add_argument("--best", type=Path, help="where to copy the best checkpoint")
     args, options = parser.parse_known_args()
     changes = parse_options(args.task, options)
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    program = "lerobot-puffer" if size == 1 else (
-        f"torchrun --standalone --nproc-per-node {size} -m lerobot_puffer.cli")
-    command = " ".join([program, "train", args.task, *options])
-    # of torchrun's processes only the first
-    writes = os.environ.get("RANK", "0") == "0"
-    if writes:
-        print("| seed | steps | wall time | environment's share | success |\n" + 5 * "|---:" + "|")
+    command = " ".join(["lerobot-puffer", "train", args.task, *options])
+    print("| seed | steps | wall time | environment's share | success |\n" + 5 * "|---:" + "|")
     lines: list[dict] = []
     best: tuple[float, Path] | None = None
     for seed in map(int, args.seeds.split(",")):
         run = train(args.task, changes | {"train.seed": seed}, quiet=True)
-        if not writes:
-            continue
         stored = checkpoints.load(run.checkpoint)
         task = checkpoints.match(stored, args.task)
         result = evaluate(task, partial(MeanActor, stored.policy()), args.episodes)
@@ -77,8 +66,6 @@ def main() -> None:
         if args.jsonl is not None:
             with args.jsonl.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
-    if not writes:
-        return
     rates = [line["success_rate"] for line in lines]
     print(f"\nmean {fmean(rates):.3f}, lowest {min(rates):.3f} on {args.episodes} fresh episodes "
           f"each; {cpu()}; `{' '.join(['python', *sys.argv])}`")

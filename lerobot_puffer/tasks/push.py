@@ -23,8 +23,7 @@ def push(assets: str = "native", goal: dict | None = None, control_rate: int = 2
 
     Success asks for no grasp. The reward does: it is the change of a potential (as in `lift`, then
     cube to target) and 1 on success, which ends the episode, and the way to the target counts once
-    the jaws have raised the cube by 5 mm. A way that counts for any cube teaches to shove it, which
-    leaves it beyond the target.
+    the jaws have raised the cube by 5 mm. Where it counts for any cube, the grasp stays unsafe.
 
     Args:
       assets: "native".
