@@ -276,7 +276,7 @@ cdef class Core:
     def evaluate(self, ids):
         """Go on from the states that stand in `state`, after one mj_forward each.
 
-        Success, latches and statistics start anew; the steps of `episode`, goals and generators
+        Success and statistics start anew; the steps of `episode`, goals, latches and generators
         stay.
         """
         self._open()

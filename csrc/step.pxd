@@ -220,7 +220,6 @@ cdef inline void evaluate_simulation(const Program* p, const mjModel* m, mjData*
         memory[p.delay + 1] = 0
     mj_forward(m, d)
     signal_contact_force(p, m, d, values)
-    clear_latches(p, memory)
     refresh(p, m, d)
     read_signals(p, m, d, memory, values)
     begin_progress(p, memory, values)

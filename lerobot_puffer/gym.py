@@ -43,7 +43,7 @@ class MujocoState:
       xpos (nbody, 3), xquat (nbody, 4): poses of the bodies, m and wxyz; they follow from qpos.
       mocap_pos (nmocap, 3), mocap_quat (nmocap, 4): m and wxyz.
       sim_metadata: what the episode drew: positions (3,) as `target_pos`, m, and whole numbers
-        as `object_index`.
+        as `object_index`; `latches` (n,) of 0 or 1, such as whether a cube was lifted.
     """
 
     time: float
@@ -226,6 +226,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         drawn: dict[str, Any] = {
             name: memory[at:at + 3].copy() for name, at in compiled.goals.items()}
         drawn |= {name: int(memory[at]) for name, (at, _) in compiled.choices.items()}
+        drawn |= {"latches": memory[at].astype(int) for at in (compiled.latches,) if len(at)}
         return MujocoState(
             data.time, data.qpos.copy(), data.qvel.copy(), data.xpos.copy(), data.xquat.copy(),
             data.mocap_pos.copy(), data.mocap_quat.copy(), drawn)
@@ -235,7 +236,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
     ) -> tuple[Observation, float, bool]:
         """Start an episode from a state, after one mj_forward; the goal stays.
 
-        Everything else is as mj_resetData leaves it: time and warm start are zero.
+        Everything else is as mj_resetData leaves it: time, latches and warm start are zero.
 
         Args:
           qpos: (nq,). qvel: (nv,), None for zero.
@@ -257,13 +258,14 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         if ctrl is not None:
             data.ctrl[:] = ctrl
         memory = self._core.memory[0]
+        memory[self._batch.compiled.latches] = 0
         for row in self._batch.compiled.tables.reset:
             if row["kind"] == KINDS["reset"]["goal"] and row["mocap"] >= 0:
                 data.mocap_pos[row["mocap"]] = memory[row["address"]:row["address"] + 3]
         return self._evaluate(data, 0)
 
     def set_sim_state(self, state: MujocoState) -> tuple[Observation, float, bool]:
-        """Go on from a recorded `sim_state`: its time, positions, velocities, mocap and goal.
+        """Go on from a recorded `sim_state`: time, positions, velocities, mocap, goal, latches.
 
         Controls and warm start are no part of a `sim_state` and are as `evaluate_state` has
         them by default; what `sim_metadata` does not name stays.
@@ -275,9 +277,9 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
           ValueError: the state is of another model or task; nothing has changed then.
         """
         try:
-            values = {name: self._numbers(name, getattr(state, name), np.shape(current))
-                      for name in ("time", "qpos", "qvel", "mocap_pos", "mocap_quat")
-                      if (current := getattr(self._data, name)) is not None}
+            values = {
+                name: self._numbers(name, getattr(state, name), np.shape(getattr(self._data, name)))
+                for name in ("time", "qpos", "qvel", "mocap_pos", "mocap_quat")}
             drawn = self._drawn(state.sim_metadata)
         except AttributeError as error:
             raise ValueError(f"state must be a MujocoState, got {type(state).__name__}") from error
@@ -291,10 +293,11 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
             self._core.memory[0, at] = numbers
         return self._evaluate(data, round(data.time / self._batch.compiled.control_timestep))
 
-    def _drawn(self, metadata: Mapping[str, Any]) -> list[tuple[slice, np.ndarray]]:
+    def _drawn(self, metadata: Mapping[str, Any]) -> list[tuple[slice | np.ndarray, np.ndarray]]:
         """Where in the core's memory the parts of `sim_metadata` go, and their numbers."""
-        goals, choices = self._batch.compiled.goals, self._batch.compiled.choices
-        drawn = []
+        compiled = self._batch.compiled
+        goals, choices, latches = compiled.goals, compiled.choices, compiled.latches
+        drawn: list[tuple[slice | np.ndarray, np.ndarray]] = []
         for name, value in metadata.items():
             if name in goals:
                 drawn.append((slice(goals[name], goals[name] + 3),
@@ -304,6 +307,11 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
                 if value not in range(count):
                     raise ValueError(f"{name} must be 0 .. {count - 1}, got {value!r}")
                 drawn.append((slice(at, at + 1), np.array([value])))
+            elif name == "latches" and len(latches):
+                numbers = self._numbers(name, value, latches.shape)
+                if not np.isin(numbers, (0, 1)).all():
+                    raise ValueError(f"latches must be 0 or 1, got {value!r}")
+                drawn.append((latches, numbers))
             else:
                 raise ValueError(f"the task draws no {name!r}{close(name, [*goals, *choices])}")
         return drawn

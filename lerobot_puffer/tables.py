@@ -12,7 +12,7 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
-from lerobot_puffer._core import DTYPES, apply_writes
+from lerobot_puffer._core import DTYPES, KINDS, apply_writes
 from lerobot_puffer.terms import Task
 
 
@@ -147,6 +147,12 @@ class CompiledTask:
     choices: dict[str, tuple[int, int]]
     randomized: tuple[Randomized, ...]
     drawing: Callable[[mujoco.MjModel], Writes]
+
+    @property
+    def latches(self) -> np.ndarray:
+        """Offsets of the task's latches in the core's memory, (n,) int32."""
+        signal = self.tables.signal
+        return signal["address"][signal["kind"] == KINDS["signal"]["latch"]]
 
     @cached_property
     def visual_model(self) -> mujoco.MjModel:

@@ -174,6 +174,24 @@ def test_set_sim_state_restores_a_recorded_state(task):
         assert same(again.sim_metadata, state.sim_metadata)
 
 
+def test_a_restored_state_remembers_what_latched():
+    env, other = LeRobotEnv("pick_place"), LeRobotEnv("pick_place")
+    env.reset(seed=0)
+    other.reset(seed=1)
+    pose = env.sim_state.qpos
+    assert env.evaluate_state(np.where(np.arange(13) == 8, 0.7, pose))[0]["lifted"] == 1
+    for _ in range(15):  # it falls back to the table
+        observation = env.step(np.zeros(6))[0]
+    state = env.sim_state
+    assert state.qpos[8] < 0.63 and observation["lifted"] == 1
+    assert state.sim_metadata["latches"].tolist() == [1]
+    assert other.set_sim_state(state)[0]["lifted"] == 1
+    assert other.evaluate_state(pose)[0]["lifted"] == 0
+    for bad, error in (([2], "latches must be 0 or 1"), ([1, 1], r"latches must be .* \(1,\)")):
+        with pytest.raises(ValueError, match=error):
+            other.set_sim_state(replace(state, sim_metadata={"latches": bad}))
+
+
 def test_the_reward_of_a_restored_state_is_the_recorded_one():
     env = LeRobotEnv("lerobot_goal_place")
     env.reset(seed=0)

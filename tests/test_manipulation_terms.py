@@ -177,7 +177,7 @@ def test_a_latch_stays_until_the_episode_ends():
     assert (sims.observations == 0).all()
 
 
-def test_a_latch_is_part_of_a_snapshot_and_of_no_evaluated_state():
+def test_a_latch_is_part_of_a_snapshot_and_stays_in_an_evaluated_state():
     sims = Simulations(latched())
     for _ in range(10):
         sims.step((0.0, 0.5))
@@ -187,7 +187,7 @@ def test_a_latch_is_part_of_a_snapshot_and_of_no_evaluated_state():
     sims.step((0.0, -1.0))
     assert tuple(sims.observations[0]) == (0, 1)
     sims.place(qpos=POSE)
-    assert tuple(sims.observations[0]) == (0, 0)
+    assert tuple(sims.observations[0]) == (0, 1)
 
 
 def separated(separation):
