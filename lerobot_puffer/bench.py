@@ -268,30 +268,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--plot-path", type=Path, help="folder for a JSONL and a PNG file")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run `lerobot-puffer bench`; return the exit status."""
-    try:
-        if args.backend:
-            sweep.run(args)
-        else:
-            if args.plot_path or args.sweep_num_envs != SWEEP_NUM_ENVS:
-                raise ValueError("--sweep-num-envs and --plot-path are of a sweep: choose its "
-                                 f"--backend {', '.join(sweep.BACKENDS)}")
-            race(args)
-    except (RuntimeError, ValueError) as error:
-        print(f"lerobot-puffer bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+def run(args: argparse.Namespace) -> None:
+    """Run `lerobot-puffer bench`; raises ValueError for options that do not fit."""
+    if args.backend:
+        sweep.run(args)
+        return
+    if args.plot_path or args.sweep_num_envs != SWEEP_NUM_ENVS:
+        raise ValueError("--sweep-num-envs and --plot-path are of a sweep: choose its "
+                         f"--backend {', '.join(sweep.BACKENDS)}")
+    race(args)
 
 
 def race(args: argparse.Namespace) -> None:
     """Print the table of the environment against raw MuJoCo."""
+    tasks = args.task or ("lerobot_reach", "reach")
+    for task in tasks:
+        make_task(task, args.assets, options=args.options)
     found = versions()
     about = {"versions": found, "cpu": cpu(),
              "command": " ".join(["lerobot-puffer", *sys.argv[1:]])}
     print(f"{'task':20s}{'envs':>7s}{'threads':>8s}{'environment steps/s':>31s}"
           f"{'raw mjb_step, same work':>34s}{'ratio':>23s}")
-    for task in args.task or ("lerobot_reach", "reach"):
+    for task in tasks:
         for num_envs in args.num_envs:
             for num_threads in args.num_threads:
                 line = measure(task, num_envs, num_threads, args.seconds, args.repeats,

@@ -63,7 +63,7 @@ class LeRobotPuffer(pufferlib.PufferEnv):
         only, so its training configurations set it.
       persistent: MuJoCo keeps one mjData a simulation; the trajectories are the same.
       stagger: a reset of all simulations begins their episodes at random steps, so that a batch of
-        a trainer does not see all of them at the same age. Only their time limits come earlier.
+        a trainer does not see all of them at the same age. Their time limits come earlier.
       obs_type: "state" for the task's row of numbers, "pixels" for pictures.
       cameras: what draws the pictures, names or ids, -1 for the free camera; None for the task's
         `render_camera`. No other camera is drawn.

@@ -135,8 +135,7 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
                 self._shown not in batch.pictures.space.spaces):
             self._shown = None
         self._window: Window | None = None
-        self._frame_steps = max(
-            1, round(1 / (batch.compiled.control_timestep * batch.render_fps)))
+        self._frame_steps = max(1, round(1 / (batch.compiled.control_timestep * batch.render_fps)))
         self._steps = 0
         self._next_frame = 0.0
         self._started = False
@@ -226,7 +225,8 @@ class LeRobotEnv(gymnasium.Env[Observation, np.ndarray]):
         drawn: dict[str, Any] = {
             name: memory[at:at + 3].copy() for name, at in compiled.goals.items()}
         drawn |= {name: int(memory[at]) for name, (at, _) in compiled.choices.items()}
-        drawn |= {"latches": memory[at].astype(int) for at in (compiled.latches,) if len(at)}
+        if len(compiled.latches):
+            drawn["latches"] = memory[compiled.latches].astype(int)
         return MujocoState(
             data.time, data.qpos.copy(), data.qvel.copy(), data.xpos.copy(), data.xquat.copy(),
             data.mocap_pos.copy(), data.mocap_quat.copy(), drawn)

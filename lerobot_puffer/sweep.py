@@ -32,15 +32,6 @@ def action_ring(num_envs: int, naction: int) -> np.ndarray:
     return rng.uniform(-1.0, 1.0, (length, num_envs, naction)).astype(np.float32)
 
 
-def needs(module: str, extra: str) -> Any:
-    """Import an optional module, or say which extra of this package brings it."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise RuntimeError(f"this needs {module.split('.')[0]}: "
-                           f"pip install 'lerobot_puffer[{extra}]' ({error})") from error
-
-
 def divisor(num_envs: int, workers: int) -> int:
     """The largest number of workers, up to `workers`, that share `num_envs` evenly."""
     return max(w for w in range(1, min(num_envs, workers) + 1) if num_envs % w == 0)
@@ -64,12 +55,12 @@ def open_backend(backend: str, task: str, num_envs: int,
         envs = gymnasium.vector.AsyncVectorEnv([make] * num_envs)
         envs.reset(seed=0)
         return envs.step, envs.close, num_envs
-    env_class = needs("lerobot_puffer.env", "puffer").LeRobotPuffer
+    env_class = import_module("lerobot_puffer.env").LeRobotPuffer
     if backend == "native":
         env = env_class(task=task, num_envs=num_envs, num_threads=workers)
         env.reset(seed=0)
         return env.step, env.close, env.core.num_threads
-    vector = needs("pufferlib.vector", "puffer")
+    vector = import_module("pufferlib.vector")
     workers = divisor(num_envs, workers)
     envs = vector.make(
         env_class, env_kwargs={"task": task, "num_envs": num_envs // workers, "num_threads": 1},
@@ -118,9 +109,9 @@ def run(args: argparse.Namespace) -> None:
                          "comparison with raw MuJoCo, without --backend")
     pyplot = None
     if args.plot_path:
-        matplotlib = needs("matplotlib", "render")
+        matplotlib = import_module("matplotlib")
         matplotlib.use("Agg")
-        pyplot = needs("matplotlib.pyplot", "render")
+        pyplot = import_module("matplotlib.pyplot")
         args.plot_path.mkdir(parents=True, exist_ok=True)
     # AsyncVectorEnv has one process an environment
     choices = [1] if args.backend == "gym" else args.num_workers

@@ -47,17 +47,21 @@ def test_tasks_lists_every_task_with_its_layout(capsys):
         (("train",), "which task?"),
         (("train", "raech"), "unknown task 'raech'; did you mean 'reach'?"),
         (("eval", "reach", "nowhere.pt"), "no checkpoint at nowhere.pt"),
-        (("eval", "raech"), "no registered task has that name; did you mean 'reach'?"),
+        (("eval", "raech"), "unknown task 'raech'; did you mean 'reach'?"),
+        (("eval", "Lift-v0"), "as a Gymnasium id it is the task 'lift'"),
         (("bench", "--task", "raech"), "invalid choice: 'raech'"),
         (("bench", "--num-envs", "0"), "whole numbers from 1 on"),
+        (("bench", "--task", "lift", "--options", "control_rate=30"), "must be 25 or 50 Hz"),
+        (("bench", "--task", "lift", "--options", "mode=delta"), "has no option 'mode'"),
     ],
 )
 def test_mistakes_end_with_one_line_and_status_2(capsys, arguments, message):
     if arguments[0] in ("train", "eval"):
         pytest.importorskip("torch")
-    status, _, err = run(capsys, *arguments)
+    status, out, err = run(capsys, *arguments)
     assert status == 2
     assert message in err
+    assert not out
     assert "Traceback" not in err
 
 

@@ -90,6 +90,9 @@ def test_a_fixed_target_lies_on_the_table_and_the_cube_keeps_away(task):
     assert np.linalg.norm(cubes - (X, Y), axis=1).min() >= 0.06
     with pytest.raises(ValueError, match=r"on the table, at z = 0\.6125 m"):
         make_task(task, goal={"target_pos": (X, Y, 0.7)})
+    for x, y, found in ((3.0, 0.0, "2.96 m"), (0.0388, 0.0, "0 m"), (-0.16, 0.0, "3.14 rad")):
+        with pytest.raises(ValueError, match=f"in reach, 0.14 .. 0.26 m .* {found}"):
+            make_task(task, goal={"target_pos": (x, y, m.LYING)})
 
 
 @pytest.mark.parametrize("rate", [25, 50])

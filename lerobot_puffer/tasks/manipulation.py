@@ -84,7 +84,7 @@ def check_options(task: str, assets: str, control_rate: int) -> None:
 
 
 def target(goal: dict | None) -> Region:
-    """Where the target is drawn; raises ValueError unless a fixed one lies on the table."""
+    """Where the target is drawn; raises ValueError unless a fixed one lies on `TABLE`."""
     position = check_goal(goal, ("target_pos",)).get("target_pos")
     if position is None:
         return TABLE
@@ -92,6 +92,14 @@ def target(goal: dict | None) -> Region:
     if abs(region.origin[2] - LYING) > 0.001:
         raise ValueError(f"target_pos must lie on the table, at z = {LYING:g} m, where a cube's "
                          f"centre is, got {position!r}")
+    x, y = region.origin[0] - FOOT[0], region.origin[1] - FOOT[1]
+    radius, angle = math.hypot(x, y), math.atan2(y, x)
+    low, high = TABLE.radius
+    if not (low <= radius <= high and abs(angle) <= TABLE.angle[1]):
+        raise ValueError(
+            f"target_pos must be in reach, {low:g} .. {high:g} m about the shoulder at "
+            f"({FOOT[0]:g}, {FOOT[1]:g}) and within {TABLE.angle[1]:g} rad of the front, got "
+            f"{position!r}: {radius:.3g} m, {angle:.3g} rad")
     return region
 
 
