@@ -36,6 +36,11 @@ def main() -> None:
     parser.add_argument("--best", type=Path, help="where to copy the best checkpoint")
     args, options = parser.parse_known_args()
     changes = parse_options(args.task, options)
+    for path in filter(None, (args.jsonl, args.best)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if args.jsonl is not None:
+        # a file that cannot be written is to cost no training
+        args.jsonl.open("a").close()
     command = " ".join(["lerobot-puffer", "train", args.task, *options])
     print("| seed | steps | wall time | environment's share | success |\n" + 5 * "|---:" + "|")
     lines: list[dict] = []

@@ -129,6 +129,15 @@ def write(path: Path, content: dict) -> None:
     os.replace(part, path)
 
 
+def read(path: Path) -> dict:
+    """Read what `write` wrote; an empty dict where the file holds anything else."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises whatever the bytes of another file lead it to
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def load(path: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
@@ -138,11 +147,8 @@ def load(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises whatever the bytes of another file lead it to
-        content = None
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+    content = read(path)
+    if content.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint that lerobot_puffer "
                               f"{lerobot_puffer.__version__} can read (format {FORMAT})")
     content["shape"] = PolicyShape(**content["shape"])

@@ -91,7 +91,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     evaluate.add_argument("task")
     evaluate.add_argument("checkpoint", nargs="?",
-                          help="by default the newest one under runs/, else the package's own")
+                          help="policy.pt or best.pt of a run; by default the newest policy.pt "
+                               "under runs/, else the package's own")
     evaluate.add_argument("--policy", choices=("checkpoint", "expert"), default="checkpoint")
     evaluate.add_argument("--assets", choices=("native", "reference"), default="native",
                           help="of an expert's task; a checkpoint names its own")
@@ -145,7 +146,8 @@ def _tasks(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     from lerobot_puffer.bench import run
 
-    return run(args)
+    run(args)
+    return 0
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -197,7 +199,9 @@ def _checkpoint(args: argparse.Namespace) -> tuple[str, Task, Callable[[int], Ac
         raise ValueError("--assets and --options are of --policy expert; a checkpoint has its own")
     from lerobot_puffer import checkpoint as checkpoints
     from lerobot_puffer.policy import MeanActor
+    from lerobot_puffer.tasks import make_task
 
+    make_task(args.task)
     path = args.checkpoint or checkpoints.find_trained(args.task)
     stored = checkpoints.load(path)
     return (f"checkpoint {path}", checkpoints.match(stored, args.task),

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lerobot_puffer.arguments import check_count, task_options
 from lerobot_puffer.names import close
 
 # values of several types: PufferLib's files say which
@@ -37,6 +38,9 @@ _LOOSE: Options = {
 }
 # [base] chooses among PufferLib's environments, [sweep] belongs to its own command
 _SECTIONS = ("vec", "env", "policy", "rnn", "train")
+# at least 1; "auto" where `_convert` lets it through
+_COUNTS = ("torch_threads", "checkpoint_interval", "check_episodes", "batch_size", "bptt_horizon",
+           "minibatch_size", "max_minibatch_size", "update_epochs")
 
 
 def default_options(task: str) -> Options:
@@ -68,7 +72,7 @@ def default_options(task: str) -> Options:
 def load_options(task: str, changes: Mapping[str, object] | None = None) -> Options:
     """The options of a task with changes, e.g. `{"train.total_timesteps": 20_000}`.
 
-    Values may be texts, as they come from a command line.
+    Values may be texts, as they come from a command line; `env.options` also NAME=VALUE,...
 
     Raises:
       ValueError: an option is unknown (the message lists close matches) or its value does not fit.
@@ -80,6 +84,7 @@ def load_options(task: str, changes: Mapping[str, object] | None = None) -> Opti
             raise ValueError(f"unknown option {_flag(name)}"
                              + close(_flag(name), map(_flag, options)))
         options[name] = _convert(name, value, options[name])
+    _check(options)
     return options
 
 
@@ -144,18 +149,35 @@ def _literal(text: str) -> Any:
         return text
 
 
+def _check(options: Options) -> None:
+    """Refuse numbers with which a training would fail later, and less clearly."""
+    for name in (f"train.{count}" for count in _COUNTS):
+        if options[name] != "auto":
+            check_count(_flag(name), options[name], 1)
+    if options["train.batch_size"] == options["train.bptt_horizon"] == "auto":
+        raise ValueError("--train.bptt-horizon auto needs --train.batch-size, got auto for both")
+    target = options["train.target_success"]
+    if not 0 <= target <= 1:
+        raise ValueError(f"--train.target-success must be within 0..1, got {target!r}")
+
+
 def _convert(name: str, value: Any, default: Any) -> Any:
     """The value in the type of the default."""
     value = _literal(value) if isinstance(value, str) else value
+    if name == "env.options" and isinstance(value, str):
+        try:
+            return task_options(value)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f"{_flag(name)}: {error}") from error
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if default is None or default == "auto" or value == "auto":
+    if default is None or default == "auto" or (name, value) == ("train.bptt_horizon", "auto"):
         return value
     if isinstance(default, bool):
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         if isinstance(value, bool) or value in (0, 1):
             return bool(value)
-    elif isinstance(default, int) and number and float(value) == int(value):
+    elif isinstance(default, int) and number and float(value).is_integer():
         return int(value)
     elif isinstance(default, float) and number:
         return float(value)

@@ -36,8 +36,9 @@ import pufferlib.vector  # isort: skip
 CHECK_SEED = 2_000_000
 # between the processes of a training: PufferLib's workers count up from each process's seed
 _SEEDS_APART = 100_000
-# beside policy.pt: what `resume` needs
+# beside policy.pt: what `resume` needs; runs from before "recent" have none
 _STATE = "trainer.pt"
+_STATE_NAMES = {"optimizer", "epoch", "steps", "best", "success_rate"}
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,17 @@ def train(task: str | Task = "reach", changes: Mapping[str, object] | None = Non
       quiet: print nothing.
 
     Raises:
-      ValueError: an option is unknown or does not fit.
+      ValueError: an option is unknown or does not fit, or the run to resume has all its steps.
     """
     name = task.name if isinstance(task, Task) else task
     options = load_options(name, changes)
     resumed = _find_resumed(name, options)
+    state = None
     if resumed is not None:
         stored = checkpoints.load(resumed)
         options = load_options(name, stored.options | dict(changes or {}))
         folder = folder or resumed.parent
+        state = _read_state(resumed, int(options["train.total_timesteps"]))
     config = section(options, "train")
     if str(config["device"]).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("train.device is cuda, but torch sees no GPU; use --train.device cpu")
@@ -98,10 +101,9 @@ def train(task: str | Task = "reach", changes: Mapping[str, object] | None = Non
         with world() as processes, _interrupts(quiet) as interrupts, warnings.catch_warnings():
             # PuffeRL asks for CUDA's mixed precision on every device
             warnings.filterwarnings("ignore", message=".*Disabling autocast.*")
-            if folder is None:
-                folder = Path(str(config["data_dir"])) / name / time.strftime("%Y%m%d-%H%M%S")
-            run = _Run(task, options, Path(processes.share(str(folder))), quiet, processes)
-            return run.run(interrupts, resumed)
+            given = None if folder is None else Path(folder)
+            run = _Run(task, options, given, quiet, processes)
+            return run.run(interrupts, resumed, state)
     except pufferlib.APIUsageError as error:
         raise ValueError(f"PufferLib: {error}") from error
     finally:
@@ -111,7 +113,7 @@ def train(task: str | Task = "reach", changes: Mapping[str, object] | None = Non
 class _Run:
     """One training: what its parts share."""
 
-    def __init__(self, task: str | Task, options: Options, folder: Path, quiet: bool,
+    def __init__(self, task: str | Task, options: Options, given: Path | None, quiet: bool,
                  processes: World) -> None:
         if not isinstance(options["env.randomize"], (str, bool, type(None))):
             raise ValueError("env.randomize must be a preset's name, True or False, got "
@@ -119,7 +121,7 @@ class _Run:
                              "`randomize`")
         # the checkpoint stores them
         self.options = {key: checkpoints.basic(key, value) for key, value in options.items()}
-        self.folder, self.quiet = folder, quiet
+        self.given, self.quiet = given, quiet
         self.world = processes
         self.config = section(options, "train")
         # a process does its share, on episodes of its own
@@ -137,22 +139,29 @@ class _Run:
         self.recent = 0.0
         self.next_check = 0.0
 
-    def run(self, interrupts: list, resumed: Path | None) -> Training:
+    def run(self, interrupts: list, resumed: Path | None, state: dict | None) -> Training:
         """Train until the budget, the target or Ctrl-C ends it."""
         start = time.perf_counter()
         torch.manual_seed(int(self.config["seed"]))
         vecenv = pufferlib.vector.make(LeRobotPuffer, env_kwargs=self.env,
                                        **section(self.options, "vec"))
         try:
-            trainer = self._trainer(vecenv, resumed)
+            trainer = self._trainer(vecenv, resumed, state)
         except BaseException:
             # workers would outlive this process
             vecenv.close()
             raise
         rollout = learn = 0.0
-        reached = False
+        ended = reached = False
         try:
-            ended = trainer.global_step >= self.config["total_timesteps"]
+            if resumed is not None and state is not None:
+                trainer.resume(state)
+                self.success_rate, self.recent = state["success_rate"], state.get("recent", 0.0)
+                if self.given is not None and self.given.resolve() == resumed.parent.resolve():
+                    self.best = state["best"]
+            # after everything that can refuse the options: a failed start leaves no files
+            self.folder = self._folder()
+            trainer.logger = make_loggers(self.options, self.task.name, self.folder, self.world)
             while not ended:
                 known = len(trainer.stats.get("n", ()))
                 tick = time.perf_counter()
@@ -181,7 +190,7 @@ class _Run:
             rollout_seconds=rollout, learn_seconds=learn, success_rate=self.success_rate,
             reached=reached, interrupted=bool(interrupts), rank=self.world.rank)
 
-    def _trainer(self, vecenv: Any, resumed: Path | None) -> Trainer:
+    def _trainer(self, vecenv: Any, resumed: Path | None, state: dict | None) -> Trainer:
         driver = vecenv.driver_env
         self.interface = checkpoints.interface(driver.compiled)
         rnn = section(self.options, "rnn") if self._uses_rnn() else None
@@ -203,22 +212,20 @@ class _Run:
             raise ValueError(f"train.total_timesteps must be at least one batch, {batch} steps, "
                              f"got {self.config['total_timesteps']} a process; a batch is "
                              "env.num_envs times train.bptt_horizon")
-        logger = make_loggers(self.options, self.task.name, self.folder, self.world)
         config = self.config | {"env": self.task.name, "use_rnn": rnn is not None}
-        state = None
-        if resumed is not None:
-            state = torch.load(resumed.with_name(_STATE), map_location="cpu", weights_only=True)
+        if state is not None:
             # other episodes than those of the first part
             config["seed"] += state["epoch"]
-        trainer = Trainer(
-            config, vecenv, parallel(policy.to(str(self.config["device"])), self.world), logger,
+        return Trainer(
+            config, vecenv, parallel(policy.to(str(self.config["device"])), self.world),
             self._save, self.quiet, self.world)
-        if resumed is not None and state is not None:
-            trainer.resume(state)
-            self.success_rate = state["success_rate"]
-            if resumed.parent.resolve() == self.folder.resolve():
-                self.best = state["best"]
-        return trainer
+
+    def _folder(self) -> Path:
+        """The given folder, or a new one that process 0 makes."""
+        folder = self.given
+        if folder is None and self.world.rank == 0:
+            folder = _new_folder(Path(str(self.config["data_dir"])) / self.task.name)
+        return self.world.share(folder)
 
     def _uses_rnn(self) -> bool:
         name = self.options["rnn_name"]
@@ -279,7 +286,8 @@ class _Run:
             self.best = self.success_rate or 0.0
             checkpoints.save(path.with_name("best.pt"), checkpoint)
         checkpoints.write(path.with_name(_STATE), trainer.state_dict() | {
-            "best": self.best, "success_rate": checkpoint.success_rate})
+            "best": self.best, "success_rate": checkpoint.success_rate,
+            "recent": float(self.recent)})
         return path
 
 
@@ -300,6 +308,33 @@ def _find_resumed(task: str, options: Options) -> Path | None:
         raise ValueError(f"resume goes on with a run's folder, which has policy.pt and {_STATE}; "
                          f"there is no {state}. Weights alone: load_model_path")
     return path
+
+
+def _read_state(resumed: Path, budget: int) -> dict:
+    """What the trainer of a run that has steps left goes on from."""
+    path = resumed.with_name(_STATE)
+    state = checkpoints.read(path)
+    if not state.keys() >= _STATE_NAMES:
+        raise ValueError(f"{path} is damaged: there is no trainer's state in it. Weights alone: "
+                         "load_model_path")
+    if state["steps"] >= budget:
+        raise ValueError(f"the run in {resumed.parent} has its {budget:,} steps; to go on, raise "
+                         f"--train.total-timesteps above {state['steps']:,}")
+    return state
+
+
+def _new_folder(parent: Path) -> Path:
+    """Make a folder that no other training has: the time, with -2, -3, ... where it is taken."""
+    parent.mkdir(parents=True, exist_ok=True)
+    name, count = time.strftime("%Y%m%d-%H%M%S"), 1
+    folder = parent / name
+    while True:
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            count += 1
+            folder = parent / f"{name}-{count}"
 
 
 @contextlib.contextmanager

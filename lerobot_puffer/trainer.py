@@ -117,11 +117,12 @@ class Trainer(pufferl.PuffeRL):
     """PuffeRL with our checkpoints and logs, and lines of text where there is no terminal."""
 
     stats: dict
+    logger: Logger
 
-    def __init__(self, config: dict, env: Any, policy: nn.Module, logger: Logger,
+    def __init__(self, config: dict, env: Any, policy: nn.Module,
                  save: Callable[[Trainer], Path], quiet: bool, world: World) -> None:
         self.save, self.quiet, self.last_line, self.world = save, quiet, 0.0, world
-        super().__init__(config, env, policy, logger)
+        super().__init__(config, env, policy)
         if not str(config["device"]).startswith("cuda"):
             self.amp_context = contextlib.nullcontext()
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lerobot_puffer import checkpoint as checkpoints
 from lerobot_puffer.cli import main
 from lerobot_puffer.evaluate import evaluate
 from lerobot_puffer.policy import MeanActor, Normalizer, PolicyShape, make_policy
-from lerobot_puffer.train import train
+from lerobot_puffer.train import _Run, train
 from lerobot_puffer.trainer import Trainer, World
 
 pytestmark = pytest.mark.no_sanitizer
@@ -70,6 +71,54 @@ def test_a_run_is_resumed_where_it_ended(trained, tmp_path, monkeypatch):
     assert seeds[0] == checkpoints.load(more.checkpoint).seed + before["epoch"]
 
 
+def test_trainings_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda *args: "20260101-000000")
+    changes = TINY | {"train.data_dir": str(tmp_path)}
+    for name in ("20260101-000000", "20260101-000000-2", "20260101-000000-3"):
+        path = train("reach", changes, quiet=True).checkpoint
+        assert path == tmp_path / "reach" / name / "policy.pt"
+        assert logged_steps(path.parent)[-1] == 1024
+        assert checkpoints.find_newest("reach", tmp_path) == path
+
+
+def test_a_run_that_has_its_steps_is_not_resumed(trained, tmp_path, capsys):
+    folder = tmp_path / "reach" / "run"
+    shutil.copytree(trained.checkpoint.parent, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert main(["train", "reach", "--resume", "latest", "--train.data-dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"lerobot-puffer train: the run in {folder} has its 1,024 steps; to go on, raise "
+        "--train.total-timesteps above 1,024\n")
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", {"optimizer": {}}])
+def test_a_damaged_state_of_the_trainer_is_refused(content, trained, tmp_path):
+    shutil.copy(trained.checkpoint, tmp_path / "policy.pt")
+    if isinstance(content, dict):
+        torch.save(content, tmp_path / "trainer.pt")
+    else:
+        (tmp_path / "trainer.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"trainer\.pt is damaged.*Weights alone: load_model_path"):
+        train("reach", {"resume": str(tmp_path), "train.total_timesteps": 2048}, quiet=True)
+
+
+@pytest.mark.parametrize("recent", [1000.0, None])
+def test_a_resumed_run_goes_on_with_its_success_rate(recent, trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.checkpoint.parent, folder)
+    state = torch.load(folder / "trainer.pt", weights_only=True)
+    state |= {"success_rate": 0.9, "recent": recent}
+    if recent is None:
+        # as runs of earlier versions
+        del state["recent"]
+    torch.save(state, folder / "trainer.pt")
+    more = train("reach", {"resume": str(folder), "train.total_timesteps": 2048}, quiet=True)
+    # a few new episodes, none a success, weigh little beside a thousand
+    assert more.success_rate > 0.8 if recent else more.success_rate == 0
+    assert torch.load(folder / "trainer.pt", weights_only=True)["recent"] > 0
+
+
 def test_a_folder_without_the_trainers_state_is_not_resumed(trained, tmp_path):
     shutil.copy(trained.checkpoint, tmp_path / "policy.pt")
     with pytest.raises(ValueError, match=r"there is no .*trainer\.pt. Weights alone: load_model"):
@@ -80,16 +129,26 @@ def test_a_folder_without_the_trainers_state_is_not_resumed(trained, tmp_path):
         train("reach", TINY | {"resume": str(best)}, quiet=True)
 
 
-def test_the_best_checkpoint_is_kept(tmp_path):
-    # with no learning the noise alone decides which part of the run was best
-    training = train("reach", TINY | {
-        "train.total_timesteps": 30_000, "train.checkpoint_interval": 1,
-        "train.learning_rate": 0.0}, folder=tmp_path, quiet=True)
-    best = checkpoints.load(tmp_path / "best.pt")
-    state = torch.load(tmp_path / "trainer.pt", weights_only=True)
-    last = checkpoints.load(training.checkpoint)
-    assert best.success_rate == state["best"] >= last.success_rate
-    assert best.steps <= last.steps == training.steps
+def test_the_best_checkpoint_is_kept(tmp_path, monkeypatch):
+    rates = {256: 0.2, 512: 0.6, 768: 0.4, 1024: 0.4, 1280: 0.5}
+    save = _Run._save
+
+    def save_with_rate(run, trainer):
+        run.success_rate = rates[trainer.steps]
+        return save(run, trainer)
+
+    monkeypatch.setattr(_Run, "_save", save_with_rate)
+    changes = TINY | {"train.checkpoint_interval": 1}
+    training = train("reach", changes, folder=tmp_path, quiet=True)
+    # a resumed run knows the best of its first part
+    for budget in (1024, 1280):
+        if budget > 1024:
+            training = train("reach", changes | {
+                "resume": str(tmp_path), "train.total_timesteps": budget}, quiet=True)
+        best, last = (checkpoints.load(tmp_path / name) for name in ("best.pt", "policy.pt"))
+        assert (best.steps, best.success_rate) == (512, 0.6)
+        assert (last.steps, last.success_rate) == (training.steps, rates[budget])
+        assert not torch.equal(best.weights["mean.weight"], last.weights["mean.weight"])
 
 
 def test_statistics_are_those_of_all_rows():
@@ -138,15 +197,39 @@ def test_pufferlibs_workers_train(backend, tmp_path):
     assert train("reach", TINY | vec, folder=tmp_path, quiet=True).steps == 1024
 
 
+# the command, which says at its end whether both processes have the same weights
+COMPARED = """
+import sys
+import torch
+from lerobot_puffer.cli import main
+from lerobot_puffer.trainer import Trainer
+
+close = Trainer.close
+
+def compare(trainer):
+    mine = torch.cat([part.detach().flatten() for part in trainer.uncompiled_policy.parameters()])
+    every = [torch.empty_like(mine) for _ in range(2)]
+    torch.distributed.all_gather(every, mine)
+    if trainer.world.rank == 0:
+        print(f"equal weights: {torch.equal(*every)}", flush=True)
+    close(trainer)
+
+Trainer.close = compare
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_two_processes_train_one_policy(tmp_path):
+    (tmp_path / "compared.py").write_text(COMPARED)
     flags = [f"--{name}={value}" for name, value in NORMALIZED.items()]
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "-m", "lerobot_puffer.cli", "train", "reach", "--train.target-success", "0", *flags],
+         "compared.py", "train", "reach", "--train.target-success", "0", *flags],
         cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
         timeout=300)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("trained: 1,024 steps") == 1
+    assert run.stdout.count("equal weights: True") == 1, run.stdout
     (folder,) = (tmp_path / "runs" / "reach").iterdir()
     stored = checkpoints.load(folder / "policy.pt")
     assert logged_steps(folder)[-1] == stored.steps == 1024
