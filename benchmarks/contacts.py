@@ -2,9 +2,10 @@
 
     python benchmarks/contacts.py --task lift [--checkpoint FILE]
 
-plays uniform actions and the trained policy with its noise. A sample of the states that each meets
-is stepped by plain MuJoCo, stage by stage by MuJoCo's own timers, and under other settings. The
-rates of the environment alone are medians of blocks; one thread.
+plays uniform actions and the trained policy with its noise: the packaged one, or a checkpoint's. A
+sample of the states that each meets is stepped by plain MuJoCo, stage by stage by MuJoCo's own
+timers, and under other settings. The rates of the environment alone are medians of blocks; one
+thread.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
@@ -30,6 +32,8 @@ from lerobot_puffer.terms import Task
 
 ENVS, BLOCKS, STEPS, SAMPLE = 128, 7, 100, 300
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+# after twice the substeps that MuJoCo waits before it lets a tree sleep
+SETTLED = 20
 # one substep is these five; what is left of it is MuJoCo's bookkeeping
 STAGES = {
     "kinematics, inertia": ("POS_KINEMATICS", "POS_INERTIA"),
@@ -81,15 +85,17 @@ def play(task: Task, act: Act) -> tuple[float, float, list[mujoco.MjData]]:
     return median(rates[1:]), median(both[1:]), sample
 
 
-def stages(model: mujoco.MjModel, sample: list[mujoco.MjData]) -> dict[str, float]:
-    """us a substep of each stage, and contacts; the first substep from each state is left out."""
-    times = {name: 0.0 for name in STAGES} | {"all": 0.0, "contacts": 0.0}
+def stages(model: mujoco.MjModel, sample: list[mujoco.MjData], skip: int = 1,
+           ) -> dict[str, float]:
+    """us a substep of each stage, contacts, trees asleep; the first `skip` substeps left out."""
+    times = {name: 0.0 for name in STAGES} | {"all": 0.0, "contacts": 0.0, "asleep": 0.0}
     data = mujoco.MjData(model)
     vector = np.empty(mujoco.mj_stateSize(model, STATE))
     for state in sample:
         mujoco.mj_getState(model, state, vector, STATE)
+        mujoco.mj_resetData(model, data)
         mujoco.mj_setState(model, data, vector, STATE)
-        mujoco.mj_step(model, data)
+        mujoco.mj_step(model, data, skip)
         data.timer.duration[:] = 0
         data.timer.number[:] = 0
         mujoco.mj_step(model, data, 3)
@@ -98,12 +104,27 @@ def stages(model: mujoco.MjModel, sample: list[mujoco.MjData]) -> dict[str, floa
                                      .duration) for part in parts) / 3
         times["all"] += float(data.timer[mujoco.mjtTimer.mjTIMER_STEP].duration) / 3
         times["contacts"] += data.ncon
-    seconds = {name: value / len(sample) for name, value in times.items()}
-    return {name: value * (1 if name == "contacts" else 1e6) for name, value in seconds.items()}
+        times["asleep"] += int((data.tree_asleep >= 0).sum())
+    return {name: value / len(sample) * (1 if name in ("contacts", "asleep") else 1e6)
+            for name, value in times.items()}
 
 
-def variants(task: Task, model: mujoco.MjModel) -> dict[str, mujoco.MjModel]:
-    """The task's model, and the same with other settings."""
+def box_pads(spec: mujoco.MjSpec) -> None:
+    """Give the jaws boxes where the model has capsules, with the faces where those are thickest."""
+    for name in ("fixed_jaw_pad", "moving_jaw_pad"):
+        pad = spec.geom(name)
+        pad.type = mujoco.mjtGeom.mjGEOM_BOX
+        pad.size = (0.004, 0.0, 0.0)  # square; along the pad its ends say how long it is
+
+
+def collide(spec: mujoco.MjSpec) -> None:
+    """Let the arm's parts meet each other, but for parent and child."""
+    for geom in spec.geoms:
+        geom.contype = geom.conaffinity
+
+
+def variants(task: Task, model: mujoco.MjModel) -> dict[str, tuple[mujoco.MjModel, int]]:
+    """The task's model, the same with other settings, and how many substeps to skip."""
     def option(**values: int) -> mujoco.MjModel:
         other = copy.copy(model)
         for name, value in values.items():
@@ -113,18 +134,53 @@ def variants(task: Task, model: mujoco.MjModel) -> dict[str, mujoco.MjModel]:
     def scene(**changes: object) -> mujoco.MjModel:
         return compile_task(replace(task, scene=replace(task.scene, **changes))).model
 
+    def edited(edit: Callable[[mujoco.MjSpec], None]) -> mujoco.MjModel:
+        spec = task.scene.spec()
+        edit(spec)
+        spec.compiler.discardvisual = True
+        return spec.compile()
+
     physics = task.scene.physics
     off = mujoco.mjtDisableBit.mjDSBL_ISLAND
-    return {
+    asleep = model.opt.enableflags | mujoco.mjtEnableBit.mjENBL_SLEEP
+    models = {
         "chosen": model,
+        "box pads": edited(box_pads),
+        "the arm meets itself": edited(collide),
         "implicitfast": scene(physics=replace(physics, integrator="implicitfast",
                                               eulerdamp=True)),
         "no grip": scene(grip=None),
         "pyramidal cone": option(cone=mujoco.mjtCone.mjCONE_PYRAMIDAL),
         "impratio 10": option(impratio=10),
         "4 iterations": option(iterations=4),
+        "CG": option(solver=mujoco.mjtSolver.mjSOL_CG),
+        "PGS": option(solver=mujoco.mjtSolver.mjSOL_PGS),
         "no islands": option(disableflags=model.opt.disableflags | off),
     }
+    return {name: (other, 1) for name, other in models.items()} | {
+        f"chosen, {SETTLED} substeps on": (model, SETTLED),
+        "the same, sleeping": (option(enableflags=asleep), SETTLED),
+    }
+
+
+def copying(model: mujoco.MjModel) -> str:
+    """What the state of a simulation is, and what it takes to load and save it once."""
+    data = mujoco.MjData(model)
+    spent = []
+    for parts in (STATE, mujoco.mjtState.mjSTATE_TIME):
+        vector = np.empty(mujoco.mj_stateSize(model, parts))
+        blocks = []
+        for _ in range(BLOCKS):
+            begin = time.perf_counter()
+            for _ in range(10_000):
+                mujoco.mj_setState(model, data, vector, parts)
+                mujoco.mj_getState(model, data, vector, parts)
+            blocks.append((time.perf_counter() - begin) / 10_000 * 1e6)
+        spent.append(median(blocks))
+    # a state of one number takes what Python does
+    return (f"{mujoco.mj_stateSize(model, STATE)} numbers of state, "
+            f"{mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)} without controls, "
+            f"applied forces and warm starts; loaded and saved in {spent[0] - spent[1]:.2f} us")
 
 
 def main() -> None:
@@ -136,7 +192,8 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     task = make_task(args.task)
-    stored = checkpoints.load(args.checkpoint or checkpoints.find_trained(args.task))
+    packaged = Path(str(files("lerobot_puffer") / "checkpoints" / f"{args.task}.pt"))
+    stored = checkpoints.load(args.checkpoint or packaged)
     checkpoints.match(stored, task)
     model = compile_task(task).model
     samples = {}
@@ -152,14 +209,19 @@ def main() -> None:
         print(f"| {name} | {row['contacts']:.1f} | {row['all']:.1f} |",
               " | ".join(f"{row[key]:.1f}" for key in STAGES), "|")
     others = variants(task, model)
-    blocks: dict[str, list[float]] = {name: [] for name in others}
+    rows_of: dict[str, list[dict[str, float]]] = {name: [] for name in others}
     for _ in range(BLOCKS):
-        for name, other in others.items():
-            blocks[name].append(stages(other, samples["trained"])["all"])
-    print("\n| trained policy's states | us a substep | of the chosen |\n|---|---:|---:|")
-    for name, values in blocks.items():
-        ratios = [value / first for value, first in zip(values, blocks["chosen"], strict=True)]
-        print(f"| {name} | {median(values):.1f} | {median(ratios):.2f} |")
+        for name, (other, skip) in others.items():
+            rows_of[name].append(stages(other, samples["trained"], skip))
+    print("\n| trained policy's states | contacts | us a substep | of the chosen | asleep |"
+          "\n|---|---:|---:|---:|---:|")
+    for name, rows in rows_of.items():
+        beside = next(other for other in reversed(others) if "chosen" in other)
+        base = rows_of[beside if others[name][1] > 1 else "chosen"]
+        ratios = [row["all"] / first["all"] for row, first in zip(rows, base, strict=True)]
+        print(f"| {name} | {rows[0]['contacts']:.1f} | {median(row['all'] for row in rows):.1f} | "
+              f"{median(ratios):.2f} | {rows[0]['asleep']:.2f} of {model.ntree} |")
+    print(f"\n{copying(model)}")
     print(f"\n{cpu()}, MuJoCo {mujoco.__version__}, one thread")
 
 

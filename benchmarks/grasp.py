@@ -24,12 +24,10 @@ from lerobot_puffer.physics import MANIPULATION, SO101_GAINS, Grip
 
 def box_pads(spec: mujoco.MjSpec) -> None:
     """Give the jaws boxes where the model has capsules."""
-    for name, size in (("fixed_jaw_pad", (0.004, 0.005, 0.015)), ("moving_jaw_pad",
-                                                                  (0.004, 0.005, 0.013))):
+    for name in ("fixed_jaw_pad", "moving_jaw_pad"):
         pad = spec.geom(name)
         pad.type = mujoco.mjtGeom.mjGEOM_BOX
-        pad.fromto = np.full(6, np.nan)
-        pad.size = size
+        pad.size = (0.004, 0.0, 0.0)  # square; along the pad its ends say how long it is
 
 
 def option(**values: int) -> Callable[[mujoco.MjSpec], None]:

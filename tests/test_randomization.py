@@ -198,6 +198,17 @@ def test_the_first_observation_sees_the_drawn_model():
     assert not np.array_equal(tips, sims.part("tip"))
 
 
+def test_zeros_have_no_field_of_their_own_unless_something_is_added_to_them():
+    sized = compile_task(randomized(PHYSICAL["size"][0]))
+    assert not {"geom_pos", "body_ipos"} & set(sized.tables.fields)
+    sims = Simulations(randomized(RandomField(quantity="gravity", add=(-1.0, 1.0)),
+                                  RandomField(quantity="gravity", scale=(2.0, 2.0))))
+    model = copy.copy(sims.model)
+    sims.core.write_model(0, model)
+    expected = (sims.model.opt.gravity + sims.core.memory[0, :3]) * 2
+    assert (expected != 0).all() and np.array_equal(model.opt.gravity, expected)
+
+
 def test_an_observed_joint_position_is_the_true_one_and_the_offset():
     sims = Simulations(randomized(PHYSICAL["joint_offset"][0]), 5)
     data = mujoco.MjData(sims.model)

@@ -222,17 +222,18 @@ def test_the_newest_checkpoint_is_found(trained, tmp_path):
     assert checkpoints.find_newest("reach", tmp_path).parent.name == "b"
 
 
-@pytest.mark.parametrize(("task", "rate"), [("reach", 0.9), ("lift", 0.9), ("stack", 0.8)])
+@pytest.mark.parametrize(("task", "rate"), [
+    ("reach", 0.95), ("lift", 0.95), ("push", 0.85), ("pick_place", 0.9), ("stack", 0.8)])
 def test_a_checkpoint_that_comes_with_the_package_acts(task, rate, tmp_path):
     stored = checkpoints.load(checkpoints.find_trained(task, tmp_path))
     policy = checkpoints.match(stored, task) and stored.policy()
-    # of many episodes more than 0.98, stack 0.89 or more
-    assert evaluate(task, partial(MeanActor, policy), 100).success_rate > rate
+    # lower than of many episodes by three standard deviations or more
+    assert evaluate(task, partial(MeanActor, policy), 100).success_rate >= rate
 
 
 def test_a_task_without_a_checkpoint_says_how_to_get_one(tmp_path):
-    with pytest.raises(CheckpointError, match="lerobot-puffer train push"):
-        checkpoints.find_trained("push", tmp_path)
+    with pytest.raises(CheckpointError, match="lerobot-puffer train lerobot_reach"):
+        checkpoints.find_trained("lerobot_reach", tmp_path)
 
 
 def test_evaluation_plays_the_asked_episodes_whatever_the_number_of_environments(trained):

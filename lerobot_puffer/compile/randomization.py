@@ -89,10 +89,16 @@ class RandomizationCompiler:
     def writes(self, model: mujoco.MjModel, drawing: bool = False) -> Writes:
         """What the draws change in the model that is stepped, or in the one to draw."""
         found = [change for writer in self._writers for change in writer(model, drawing)]
+        values = {field: field_values(model, field).flatten()
+                  for field in dict.fromkeys(change["field"] for change in found)}
+        if drawing and "geom_rgba" in values:
+            values["geom_rgba"] = colors(model).flatten()
+        # a zero stays one under a factor; each field of simulations' own is copied in every step
+        added = {change["field"] for change in found if change["kind"] != KINDS["write"]["scale"]}
+        found = [change for change in found
+                 if change["field"] in added or values[change["field"]][change["element"]] != 0]
         fields = tuple(dict.fromkeys(change["field"] for change in found))
-        nominal = [field_values(model, name).flatten() for name in fields]
-        if drawing and "geom_rgba" in fields:
-            nominal[fields.index("geom_rgba")] = colors(model).flatten()
+        nominal = [values[field] for field in fields]
         singles = [array.dtype == np.float32 for array in nominal]
         for change in found:
             change["field"] = fields.index(change["field"])

@@ -62,7 +62,7 @@ HALF = 0.0125  # half an edge of a cube, m
 LYING = 0.6 + HALF  # height of the centre of a cube on the table, m
 # on the shoulder's axis at a lying cube's height, m
 FOOT = (0.0388, 0.0, LYING)
-# scripted picks succeed in it (docs/physics.md)
+# scripted picks succeed in it, at its outer rim in most poses (docs/physics.md)
 TABLE = Sector(radius=(0.14, 0.26), angle=(-1.2, 1.2), height=(0.0, 0.0), origin=FOOT)
 # from the robot's view; a cube looks the same after a quarter turn, so these are all it can lie in
 YAW = (-math.pi / 4, math.pi / 4)
