@@ -22,6 +22,7 @@ from statistics import median
 import mujoco
 import numpy as np
 import torch
+from grasp import box_pads
 
 from lerobot_puffer import LeRobotPuffer
 from lerobot_puffer import checkpoint as checkpoints
@@ -107,14 +108,6 @@ def stages(model: mujoco.MjModel, sample: list[mujoco.MjData], skip: int = 1,
         times["asleep"] += int((data.tree_asleep >= 0).sum())
     return {name: value / len(sample) * (1 if name in ("contacts", "asleep") else 1e6)
             for name, value in times.items()}
-
-
-def box_pads(spec: mujoco.MjSpec) -> None:
-    """Give the jaws boxes where the model has capsules, with the faces where those are thickest."""
-    for name in ("fixed_jaw_pad", "moving_jaw_pad"):
-        pad = spec.geom(name)
-        pad.type = mujoco.mjtGeom.mjGEOM_BOX
-        pad.size = (0.004, 0.0, 0.0)  # square; along the pad its ends say how long it is
 
 
 def collide(spec: mujoco.MjSpec) -> None:

@@ -23,7 +23,7 @@ from lerobot_puffer.physics import MANIPULATION, SO101_GAINS, Grip
 
 
 def box_pads(spec: mujoco.MjSpec) -> None:
-    """Give the jaws boxes where the model has capsules."""
+    """Give the jaws boxes where the model has capsules, with the faces where those are thickest."""
     for name in ("fixed_jaw_pad", "moving_jaw_pad"):
         pad = spec.geom(name)
         pad.type = mujoco.mjtGeom.mjGEOM_BOX
