@@ -15,7 +15,6 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
@@ -35,6 +34,7 @@ ENVS, BLOCKS, STEPS, SAMPLE = 128, 7, 100, 300
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 # after twice the substeps that MuJoCo waits before it lets a tree sleep
 SETTLED = 20
+LATER = f"chosen, {SETTLED} substeps on"
 # one substep is these five; what is left of it is MuJoCo's bookkeeping
 STAGES = {
     "kinematics, inertia": ("POS_KINEMATICS", "POS_INERTIA"),
@@ -151,7 +151,7 @@ def variants(task: Task, model: mujoco.MjModel) -> dict[str, tuple[mujoco.MjMode
         "no islands": option(disableflags=model.opt.disableflags | off),
     }
     return {name: (other, 1) for name, other in models.items()} | {
-        f"chosen, {SETTLED} substeps on": (model, SETTLED),
+        LATER: (model, SETTLED),
         "the same, sleeping": (option(enableflags=asleep), SETTLED),
     }
 
@@ -185,8 +185,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     task = make_task(args.task)
-    packaged = Path(str(files("lerobot_puffer") / "checkpoints" / f"{args.task}.pt"))
-    stored = checkpoints.load(args.checkpoint or packaged)
+    stored = checkpoints.load(args.checkpoint or checkpoints.packaged(args.task))
     checkpoints.match(stored, task)
     model = compile_task(task).model
     samples = {}
@@ -209,8 +208,7 @@ def main() -> None:
     print("\n| trained policy's states | contacts | us a substep | of the chosen | asleep |"
           "\n|---|---:|---:|---:|---:|")
     for name, rows in rows_of.items():
-        beside = next(other for other in reversed(others) if "chosen" in other)
-        base = rows_of[beside if others[name][1] > 1 else "chosen"]
+        base = rows_of["chosen" if others[name][1] == 1 else LATER]
         ratios = [row["all"] / first["all"] for row, first in zip(rows, base, strict=True)]
         print(f"| {name} | {rows[0]['contacts']:.1f} | {median(row['all'] for row in rows):.1f} | "
               f"{median(ratios):.2f} | {rows[0]['asleep']:.2f} of {model.ntree} |")

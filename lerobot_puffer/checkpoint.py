@@ -169,6 +169,11 @@ def find_newest(task: str, root: str | Path = "runs") -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
+def packaged(task: str) -> Path:
+    """Where the checkpoint that comes with the package lies, for the tasks that have one."""
+    return Path(str(files("lerobot_puffer") / "checkpoints" / f"{task}.pt"))
+
+
 def find_trained(task: str, root: str | Path = "runs") -> Path:
     """The newest checkpoint of a task under a folder, else the one that comes with the package.
 
@@ -178,9 +183,9 @@ def find_trained(task: str, root: str | Path = "runs") -> Path:
     try:
         return find_newest(task, root)
     except CheckpointError:
-        packaged = Path(str(files("lerobot_puffer") / "checkpoints" / f"{task}.pt"))
-        if packaged.is_file():
-            return packaged
+        path = packaged(task)
+        if path.is_file():
+            return path
         raise
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from harness import Simulations
 
-from lerobot_puffer._core import KINDS
 from lerobot_puffer.compile import compile_task
 from lerobot_puffer.tasks import make_task
 from lerobot_puffer.tasks import manipulation as m
@@ -35,9 +34,7 @@ def place(sims, cubes, arm=None, latch=False, target=None, **fields):
         sims.core.memory[0, at:at + 3] = target
     sims.place(**fields)
     if latch:
-        signal = sims.compiled.tables.signal
-        rows = signal[signal["kind"] == KINDS["signal"]["latch"]]
-        sims.core.memory[0, rows["address"]] = 1
+        sims.core.memory[0, sims.compiled.latches] = 1
 
 
 def steps_to_success(sims, action=0.0, limit=25):

@@ -225,7 +225,9 @@ def test_the_newest_checkpoint_is_found(trained, tmp_path):
 @pytest.mark.parametrize(("task", "rate"), [
     ("reach", 0.95), ("lift", 0.95), ("push", 0.85), ("pick_place", 0.9), ("stack", 0.8)])
 def test_a_checkpoint_that_comes_with_the_package_acts(task, rate, tmp_path):
-    stored = checkpoints.load(checkpoints.find_trained(task, tmp_path))
+    path = checkpoints.find_trained(task, tmp_path)
+    assert path == checkpoints.packaged(task)
+    stored = checkpoints.load(path)
     policy = checkpoints.match(stored, task) and stored.policy()
     # lower than of many episodes by three standard deviations or more
     assert evaluate(task, partial(MeanActor, policy), 100).success_rate >= rate

@@ -38,8 +38,7 @@ def aloha(task: str) -> np.ndarray:
 def stack() -> np.ndarray:
     """Five moments side by side, (180, 5 * 240, 3)."""
     env = LeRobotPuffer("stack", 1, obs_type="pixels", cameras=("near",), width=240, height=180)
-    # the folder has no checkpoints: the package's
-    act = MeanActor(checkpoints.load(checkpoints.find_trained("stack", IMAGES)).policy(), 1)
+    act = MeanActor(checkpoints.load(checkpoints.packaged("stack")).policy(), 1)
     env.reset(SEED)
     pictures, ended = [], False
     while not ended:
